@@ -1,0 +1,6 @@
+"""Token mixers, one paper a file: (B, C, H, W) -> (B, C, H, W)."""
+
+from spectralvision.mixers.adaptive_frequency import AdaptiveFrequencyFilter
+from spectralvision.mixers.scattering import ScatteringMixer
+
+__all__ = ["AdaptiveFrequencyFilter", "ScatteringMixer"]

@@ -1,0 +1,173 @@
+"""Scattering mixers: the token mixers of SVT (Patro & Agneeswaran, NeurIPS 2023, arXiv 2311.01310).
+
+    L, D = dtcwt2d(x)                one level; L real (B, C, H, W), D complex (B, C, 6, H/2, W/2)       (1)
+    L <- L * T                       tensor blending: a real gain at every place of the lowpass map      (2)
+    D <- W2 relu(W1 D + b1) + b2     Einstein blending over channels, block diagonal in groups           (3)
+    D <- V2 relu(V1 D + c1) + c2     the same along the width, one matrix a row ("channel_token" only)   (4)
+    y = idtcwt2d(L, D)                                                                                   (5)
+
+(3) and (4) are complex; relu takes real and imaginary part apart. (3) is shared by all positions and orientations, (4)
+by all channels and orientations. `mixing="channel"` is (1) (2) (3) (5) on all channels. `mixing="channel_token"`
+splits the channels: the first half goes through a 3 x 3 depthwise convolution, the second through (1) to (5), and the
+two are interleaved (even channels the convolution, odd ones the scattering).
+
+T, V and c belong to a map size, the resolution. Maps of another size meet interpolated ones: see `resize_*`.
+Letters: B batch, C channels, H W rows and columns of the even-sided map, h w = H/2 W/2, G groups, K = 6 orientations.
+"""
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from spectralvision.ops import Pyramid, complex_linear, dtcwt2d, idtcwt2d
+from spectralvision.ops.tables import no_autocast, working_dtype
+
+Mixing = Literal["channel", "channel_token"]
+
+
+class ScatteringMixer(nn.Module):
+    """Token mixing in the dual-tree complex wavelet domain, (B, C, H, W) -> (B, C, H, W), any H and W.
+
+    The scattering part is computed in float32 (float64 for float64 input), under autocast, too; the result has the
+    dtype of x.
+
+    Args:
+        dim: channels C; a multiple of `groups` ("channel") or of 2 x `groups` ("channel_token").
+        resolution: (H, W) of the maps that the weights belong to; an odd side counts as the next even one.
+        mixing: "channel_token" (the published models) or "channel" (the released code).
+        groups: blocks of the channel mixing.
+
+    Raises:
+        ValueError: dim does not fit the groups, the mixing is unknown, or the resolution is not positive.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        resolution: tuple[int, int] = (56, 56),
+        mixing: Mixing = "channel_token",
+        groups: int = 4,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        if mixing not in ("channel", "channel_token"):
+            raise ValueError(f"mixing is 'channel' or 'channel_token', got {mixing!r}")
+        parts = 2 if mixing == "channel_token" else 1
+        if groups < 1 or dim < 1 or dim % (parts * groups):
+            raise ValueError(f"dim is a multiple of {parts} x groups for {mixing!r}, got dim={dim}, groups={groups}")
+        factory = {"device": device, "dtype": dtype}
+        self.dim, self.mixing, self.groups = dim, mixing, groups
+        self.resolution = _even(resolution)
+        (height, width), scattered, block = self.resolution, dim // parts, dim // parts // groups
+
+        self.gain = nn.Parameter(torch.empty(scattered, height, width, **factory))
+        self.w1, self.b1 = _complex_layer(groups, block, factory)
+        self.w2, self.b2 = _complex_layer(groups, block, factory)
+        if mixing == "channel_token":
+            self.v1, self.c1 = _complex_layer(height // 2, width // 2, factory)
+            self.v2, self.c2 = _complex_layer(height // 2, width // 2, factory)
+            self.conv = nn.Conv2d(scattered, scattered, 3, padding=1, groups=scattered, **factory)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        for parameter in self.parameters(recurse=False):
+            nn.init.normal_(parameter, std=0.02)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, H, W)."""
+        if self.mixing == "channel":
+            return self._scatter(x)
+        local, spectral = x.chunk(2, dim=1)
+        local, spectral = self.conv(local), self._scatter(spectral)
+        return torch.stack([local.to(x.dtype), spectral], dim=2).flatten(1, 2)  # even channels local, odd spectral
+
+    def set_input_size(self, resolution: tuple[int, int]) -> None:
+        """Make the interpolation to another resolution (H, W) permanent."""
+        resolution = _even(resolution)
+        with torch.no_grad():
+            resized = self._weights(resolution)
+        for name, value in resized.items():
+            old = getattr(self, name)
+            setattr(self, name, nn.Parameter(value.to(old.dtype), requires_grad=old.requires_grad))
+        self.resolution = resolution
+
+    def _scatter(self, x: Tensor) -> Tensor:
+        height, width = x.shape[-2], x.shape[-1]
+        weights = self._weights(_even((height, width)))
+        with no_autocast(x):
+            dtype = working_dtype(x.dtype)
+            low, ((re, im),) = dtcwt2d(x.to(dtype))  # (1); an odd side is extended by its last row or column
+            low = low * weights["gain"].to(dtype)  # (2)
+            re, im = self._mix_channels(re, im)  # (3)
+            if self.mixing == "channel_token":
+                re, im = self._mix_width(re, im, {name: w.to(dtype) for name, w in weights.items()})  # (4)
+            return idtcwt2d(Pyramid(low, ((re, im),)), size=(height, width)).to(x.dtype)  # (5)
+
+    def _mix_channels(self, re: Tensor, im: Tensor) -> tuple[Tensor, Tensor]:
+        shape, dtype = re.shape, re.dtype
+        blocks = (shape[0], self.groups, shape[1] // self.groups, -1)  # (B, G, C / G, K h w)
+        re, im = complex_linear(re.reshape(blocks), im.reshape(blocks), self.w1.to(dtype), self.b1.to(dtype))
+        re, im = complex_linear(F.relu(re), F.relu(im), self.w2.to(dtype), self.b2.to(dtype))
+        return re.reshape(shape), im.reshape(shape)
+
+    @staticmethod
+    def _mix_width(re: Tensor, im: Tensor, weights: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        lead = re.shape[:3]
+        re, im = (part.flatten(0, 2).permute(1, 2, 0) for part in (re, im))  # (h, w, B C K): rows are the groups
+        re, im = complex_linear(re, im, weights["v1"], weights["c1"])
+        re, im = complex_linear(F.relu(re), F.relu(im), weights["v2"], weights["c2"])
+        re, im = (part.permute(2, 0, 1).unflatten(0, lead) for part in (re, im))
+        return re, im
+
+    def _weights(self, resolution: tuple[int, int]) -> dict[str, Tensor]:
+        """The weights that belong to a map size, for maps of `resolution`."""
+        names = ("gain", "v1", "c1", "v2", "c2") if self.mixing == "channel_token" else ("gain",)
+        weights = {name: getattr(self, name) for name in names}
+        if resolution == self.resolution:
+            return weights
+        resize = {"g": resize_gain, "v": resize_width_matrix, "c": resize_width_bias}
+        return {name: resize[name[0]](weight, resolution) for name, weight in weights.items()}
+
+    def extra_repr(self) -> str:
+        return f"{self.dim}, resolution={self.resolution}, mixing={self.mixing!r}, groups={self.groups}"
+
+
+def resize_gain(gain: Tensor, resolution: tuple[int, int]) -> Tensor:
+    """Gain (C, H, W) for maps of another resolution (H', W'), bilinear: (C, H', W')."""
+    return _interpolate(gain.unsqueeze(0), resolution, "bilinear").squeeze(0)
+
+
+def resize_width_matrix(matrix: Tensor, resolution: tuple[int, int]) -> Tensor:
+    """Width matrices (2, h, in, out) for another resolution: trilinear over (row, in, out), times w / w'.
+
+    There are w' / w times as many inputs to a sum, so that the factor keeps its size.
+    """
+    height, width = resolution[0] // 2, resolution[1] // 2
+    resized = _interpolate(matrix.unsqueeze(0), (height, width, width), "trilinear").squeeze(0)
+    return resized * (matrix.shape[-1] / width)
+
+
+def resize_width_bias(bias: Tensor, resolution: tuple[int, int]) -> Tensor:
+    """Biases (2, h, w) of the width mixing for another resolution, bilinear over (row, out)."""
+    return _interpolate(bias.unsqueeze(0), (resolution[0] // 2, resolution[1] // 2), "bilinear").squeeze(0)
+
+
+def _interpolate(x: Tensor, size: tuple[int, ...], mode: str) -> Tensor:
+    with no_autocast(x):
+        return F.interpolate(x.to(working_dtype(x.dtype)), size=size, mode=mode, align_corners=False)
+
+
+def _even(resolution: tuple[int, int]) -> tuple[int, int]:
+    height, width = resolution
+    if height < 1 or width < 1:
+        raise ValueError(f"a resolution is two positive sides (H, W), got {resolution}")
+    return height + height % 2, width + width % 2
+
+
+def _complex_layer(groups: int, width: int, factory: dict) -> tuple[nn.Parameter, nn.Parameter]:
+    """Weight (2, G, in, out) and bias (2, G, out) of a block-diagonal complex layer."""
+    weight = torch.empty(2, groups, width, width, **factory)
+    return nn.Parameter(weight), nn.Parameter(torch.empty(2, groups, width, **factory))

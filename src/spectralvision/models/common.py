@@ -1,0 +1,94 @@
+"""What both families share: a convolution with its norm, the base class, and how a variant is built by timm."""
+
+from typing import Any
+
+import torch
+from timm.models import build_model_with_cfg, reparameterize_model, resolve_pretrained_cfg
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_weights
+
+from spectralvision.mixers import AdaptiveFrequencyFilter, ScatteringMixer
+from spectralvision.models.released import checkpoint_filter_fn
+
+
+class ConvNormAct(nn.Module):
+    """Convolution without bias, batch norm, activation; `act_layer=None` leaves the activation out."""
+
+    def __init__(
+        self,
+        in_chans: int,
+        out_chans: int,
+        kernel_size: int,
+        stride: int = 1,
+        dilation: int = 1,
+        groups: int = 1,
+        act_layer: type[nn.Module] | None = nn.SiLU,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        factory: dict[str, Any] = {"device": device, "dtype": dtype}
+        padding = dilation * (kernel_size // 2)
+        self.conv = nn.Conv2d(
+            in_chans, out_chans, kernel_size, stride, padding, dilation, groups, bias=False, **factory
+        )
+        self.norm = nn.BatchNorm2d(out_chans, **factory)
+        self.act = act_layer() if act_layer else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.act(self.norm(self.conv(x)))
+
+    def fuse(self) -> nn.Module:
+        """The same function in evaluation mode, the norm folded into the convolution."""
+        norm, conv = self.norm, self.conv
+        weight, bias = fuse_conv_bn_weights(
+            conv.weight, None, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
+        )
+        conv.weight, conv.bias = weight, bias
+        return nn.Sequential(conv, self.act).train(self.training)
+
+
+class SpectralBackbone(nn.Module):
+    """The part of timm's contract that is the same for every backbone with spectral mixers."""
+
+    def fuse(self) -> nn.Module:
+        """A copy for inference with batch norms folded; `timm.utils.reparameterize_model` gives the same network."""
+        return reparameterize_model(self)
+
+    def init_non_persistent_buffers(self) -> None:
+        """Nothing to do after construction on the meta device: constant tables are no buffers (`ops/tables.py`)."""
+
+    @torch.jit.ignore
+    def no_weight_decay(self) -> set[str]:
+        """Names of the spectral weights (masks, gains, complex matrices and their biases)."""
+        return {
+            f"{module_name}.{name}"
+            for module_name, module in self.named_modules()
+            if isinstance(module, AdaptiveFrequencyFilter | ScatteringMixer)
+            for name, _ in module.named_parameters(recurse=False)
+        }
+
+
+def build(
+    model_cls: type[nn.Module], variant: str, pretrained: bool, reported: str, feature_cfg: dict, **kwargs: Any
+) -> nn.Module:
+    """Build a registered variant by timm. `reported` says what the authors report, for whoever asks for weights.
+
+    Raises:
+        ValueError: weights are asked for and neither the variant nor the caller's `pretrained_cfg` names any.
+    """
+    if pretrained:
+        cfg = resolve_pretrained_cfg(variant, kwargs.get("pretrained_cfg"), kwargs.get("pretrained_cfg_overlay"))
+        if not (cfg.has_weights or cfg.state_dict or cfg.source):
+            raise ValueError(
+                f"no weights of {variant} come with spectralvision; {reported}. docs/guides/released-weights.md says "
+                f"where the authors publish theirs; load such a file with spectralvision.load_released(model, FILE)"
+            )
+    return build_model_with_cfg(
+        model_cls,
+        variant,
+        pretrained,
+        feature_cfg=feature_cfg,
+        pretrained_filter_fn=checkpoint_filter_fn,
+        **kwargs,
+    )

@@ -1,0 +1,187 @@
+"""The authors' checkpoints -> ours: names, containers, and sizes. The only file that knows their names."""
+
+import argparse
+import re
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from spectralvision.mixers.scattering import ScatteringMixer, resize_gain, resize_width_bias, resize_width_matrix
+
+Module = TypeVar("Module", bound=nn.Module)
+StateDict = dict[str, Tensor]
+
+# (pattern, replacement), applied one after the other to every name.
+AFFNET = [
+    (r"^conv_1\.", "stem."),
+    (r"^layer_([12])\.(\d+)\.", lambda m: f"stages.{int(m[1]) - 1}.{m[2]}."),
+    (r"^layer_([345])\.0\.", lambda m: f"stages.{int(m[1]) - 1}.downsample."),
+    (r"^layer_([345])\.1\.", lambda m: f"stages.{int(m[1]) - 1}."),
+    (r"\.global_rep\.(\d+)\.(weight|bias)$", r".norm.\2"),  # the norm after the blocks stands last in their list
+    (r"\.global_rep\.", ".blocks."),
+    (r"\.mlp\.", ".local."),
+    (r"\.conv_proj\.", ".proj."),
+    (r"\.exp_1x1\.", ".expand."),
+    (r"\.conv_3x3\.", ".depthwise."),
+    (r"\.red_1x1\.", ".project."),
+    (r"^conv_1x1_exp\.", "final_conv."),
+    (r"^classifier\.", "head."),
+    (r"\.block\.", "."),
+]
+MIXER = [
+    (r"complex_weight_ll$", "gain"),
+    (r"complex_weight_lh_b([12])_t$", r"c\1"),
+    (r"complex_weight_lh_([12])_t$", r"v\1"),
+    (r"complex_weight_lh_b([12])$", r"b\1"),
+    (r"complex_weight_lh_([12])$", r"w\1"),
+]
+SVT = [
+    (r"^patch_embed1\.conv\.([036])\.", lambda m: f"stem.{int(m[1]) // 3}.conv."),
+    (r"^patch_embed1\.conv\.([147])\.", lambda m: f"stem.{int(m[1]) // 3}.norm."),
+    (r"^patch_embed1\.proj\.", "stem.3.conv."),
+    (r"^patch_embed1\.norm\.", "stem.3.norm."),
+    (r"^patch_embed([234])\.proj\.", lambda m: f"stages.{int(m[1]) - 1}.downsample.conv."),
+    (r"^patch_embed([234])\.norm\.", lambda m: f"stages.{int(m[1]) - 1}.downsample.norm."),
+    (r"^block([1-4])\.(\d+)\.attn\.", lambda m: f"stages.{int(m[1]) - 1}.blocks.{m[2]}.mixer."),
+    (r"^block([1-4])\.(\d+)\.", lambda m: f"stages.{int(m[1]) - 1}.blocks.{m[2]}."),
+    (r"\.dwconv\.dwconv\.", ".dwconv."),
+    (r"^norm([123])\.", lambda m: f"stages.{int(m[1]) - 1}.norm."),
+    (r"^norm4\.", "norm."),
+    (r"^post_network\.0\.mlp\.", "class_block."),
+    (r"^post_network\.0\.", "class_block."),
+    *MIXER,
+]
+
+
+def load_released(
+    module: Module, source: str | Path | dict[str, Any], head: Literal["strict", "reset"] = "strict"
+) -> Module:
+    """Load weights in the authors' names (or ours) into a model or a bare mixer, strictly, and return it.
+
+    A file cannot tell which activation, norm or softshrink threshold it was trained with: a wrong `act_layer`,
+    `norm_layer` or `threshold` loads without a word and computes something else. The released runs have the defaults.
+
+    Args:
+        module: an AFFNet, an SVT, an `AdaptiveFrequencyFilter` or a `ScatteringMixer`.
+        source: a state dict, or the path of a file that holds one: safetensors, or a PyTorch file, which is read with
+            `weights_only=True` and never executed. The state dict may lie under "state_dict_ema", "state_dict" or
+            "model.state_dict" (the first of these is taken).
+        head: "strict" loads the classifier; "reset" leaves it as it is, for another number of classes.
+
+    Raises:
+        ValueError: names or shapes do not fit, or the file is no checkpoint; the module is then left as it was.
+    """
+    if head not in ("strict", "reset"):
+        raise ValueError(f"head is 'strict' or 'reset', got {head!r}")
+    state = checkpoint_filter_fn(source if isinstance(source, dict) else _read(Path(source)), module)
+    own = module.state_dict()
+    if head == "reset":
+        state = {name: value for name, value in state.items() if not _is_head(name)}
+        state |= {name: value for name, value in own.items() if _is_head(name)}
+    _check_fit(state, own)
+    module.load_state_dict(state)
+    return module
+
+
+def checkpoint_filter_fn(state_dict: dict[str, Any], model: nn.Module) -> StateDict:
+    """timm's hook: a state dict in the authors' names, or ours, whatever its container -> one in the names of `model`.
+
+    Weights that belong to a map size are resized to the model's. Raises ValueError for auxiliary-head weights that
+    meet a model without an auxiliary head.
+    """
+    state = _rename(_unwrap(state_dict))
+    own = model.state_dict()
+    if "aux_head.weight" in state and "aux_head.weight" not in own and "head.weight" in own:
+        raise ValueError(
+            "this checkpoint has an auxiliary head: create the model with token_label=True, or delete "
+            "'aux_head.weight' and 'aux_head.bias' from the state dict to do without it"
+        )
+    return _resize(state, model)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise ValueError(f"no checkpoint at {path}")
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # whatever a broken or hostile file makes the reader raise
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(f"{path} cannot be read as a checkpoint, nothing of it was executed: {reason}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} holds a {type(content).__name__}, not a state dict")
+    return content
+
+
+def _unwrap(content: dict[str, Any]) -> StateDict:
+    for path in (("state_dict_ema",), ("state_dict",), ("model", "state_dict"), ("model.state_dict",), ("model",)):
+        inner: Any = content
+        for key in path:
+            inner = inner.get(key) if isinstance(inner, dict) else None
+        if isinstance(inner, dict):
+            content = inner
+            break
+    state = {re.sub(r"^module\.", "", name): value for name, value in content.items()}
+    strange = [name for name, value in state.items() if not isinstance(value, Tensor)]
+    if strange or not state:
+        raise ValueError(f"not a state dict of tensors: {strange[:3] or 'empty'}; pass the one inside the checkpoint")
+    return state
+
+
+def _rename(state: StateDict) -> StateDict:
+    if any(name.startswith("conv_1.block.") for name in state):
+        rules: list = AFFNET
+    elif any(name.startswith("patch_embed1.") for name in state):
+        rules = SVT
+    else:
+        rules = MIXER
+    return {_apply(rules, name): value for name, value in state.items()}
+
+
+def _apply(rules: list, name: str) -> str:
+    for pattern, replacement in rules:
+        name = re.sub(pattern, replacement, name)
+    return name
+
+
+def _resize(state: StateDict, model: nn.Module) -> StateDict:
+    resize = {"gain": resize_gain, "v1": resize_width_matrix, "v2": resize_width_matrix}
+    resize |= {"c1": resize_width_bias, "c2": resize_width_bias}
+    for prefix, mixer in model.named_modules():
+        if not isinstance(mixer, ScatteringMixer):
+            continue
+        for name, function in resize.items():
+            key = f"{prefix}.{name}".lstrip(".")
+            own = getattr(mixer, name, None)
+            if key in state and own is not None and state[key].shape[1:] != own.shape[1:]:
+                state[key] = function(state[key], mixer.resolution).to(state[key].dtype)
+    return state
+
+
+def _is_head(name: str) -> bool:
+    return name.startswith(("head.", "aux_head."))
+
+
+def _check_fit(state: StateDict, own: StateDict) -> None:
+    missing = [name for name in own if name not in state]
+    unknown = [name for name in state if name not in own]
+    if missing or unknown:
+        raise ValueError(
+            f"the checkpoint is of another model: it lacks {len(missing)} of {len(own)} tensors"
+            f"{_examples(missing)} and has {len(unknown)} that the model does not know{_examples(unknown)}"
+        )
+    for name, value in state.items():
+        if value.shape != own[name].shape:
+            cure = "; pass head='reset' to keep the model's own classifier" if _is_head(name) else ""
+            raise ValueError(
+                f"{name} has shape {tuple(value.shape)} in the checkpoint and {tuple(own[name].shape)} in the model{cure}"
+            )
+
+
+def _examples(names: list[str]) -> str:
+    return f" ({', '.join(names[:2])}, ...)" if names else ""

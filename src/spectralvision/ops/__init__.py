@@ -1,0 +1,7 @@
+"""Pure functions on tensors: Fourier transform, dual-tree complex wavelets, complex linear layers."""
+
+from spectralvision.ops.complex_linear import complex_linear
+from spectralvision.ops.dtcwt import ORIENTATIONS, Pyramid, dtcwt2d, idtcwt2d
+from spectralvision.ops.fourier import irfft2, rfft2
+
+__all__ = ["ORIENTATIONS", "Pyramid", "complex_linear", "dtcwt2d", "idtcwt2d", "irfft2", "rfft2"]
