@@ -5,7 +5,7 @@ Importing the package registers the models with timm; `create_model` is timm's o
 
 from timm import create_model
 
-from spectralvision.models import AFFNet, SVT, load_released
+from spectralvision.models import SVT, AFFNet, load_released
 from spectralvision.models.affnet import VARIANTS as _AFFNETS
 from spectralvision.models.svt import VARIANTS as _SVTS
 

@@ -15,7 +15,7 @@ T, V and c belong to a map size, the resolution. Maps of another size meet inter
 Letters: B batch, C channels, H W rows and columns of the even-sided map, h w = H/2 W/2, G groups, K = 6 orientations.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -58,7 +58,7 @@ class ScatteringMixer(nn.Module):
         parts = 2 if mixing == "channel_token" else 1
         if groups < 1 or dim < 1 or dim % (parts * groups):
             raise ValueError(f"dim is a multiple of {parts} x groups for {mixing!r}, got dim={dim}, groups={groups}")
-        factory = {"device": device, "dtype": dtype}
+        factory: dict[str, Any] = {"device": device, "dtype": dtype}
         self.dim, self.mixing, self.groups = dim, mixing, groups
         self.resolution = _even(resolution)
         (height, width), scattered, block = self.resolution, dim // parts, dim // parts // groups
@@ -167,7 +167,7 @@ def _even(resolution: tuple[int, int]) -> tuple[int, int]:
     return height + height % 2, width + width % 2
 
 
-def _complex_layer(groups: int, width: int, factory: dict) -> tuple[nn.Parameter, nn.Parameter]:
+def _complex_layer(groups: int, width: int, factory: dict[str, Any]) -> tuple[nn.Parameter, nn.Parameter]:
     """Weight (2, G, in, out) and bias (2, G, out) of a block-diagonal complex layer."""
     weight = torch.empty(2, groups, width, width, **factory)
     return nn.Parameter(weight), nn.Parameter(torch.empty(2, groups, width, **factory))

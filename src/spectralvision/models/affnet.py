@@ -9,11 +9,11 @@ variant can be built.
 
 | variant      | dims                | depths     | parameters | GMACs at 256 | published count | reported top-1 |
 |--------------|---------------------|------------|-----------:|-------------:|----------------:|---------------:|
-| affnet_et    | 32 48 64 104 144    | 1 3 2 4 3  |  1,436,264 |              |           0.356 |           73.0 |
-| affnet_t     | 32 48 96 160 192    | 1 3 2 4 3  |  2,654,232 |              |           0.786 |           77.0 |
-| affnet       | 32 64 128 256 320   | 1 3 2 4 3  |  5,568,696 |              |           1.454 |           79.8 |
-| affnet_base  | 64 128 256 512 640  | 1 3 2 4 3  | 17,178,104 |              |            5.34 |              - |
-| affnet_large | 64 128 256 512 768  | 2 6 4 18 6 | 46,068,088 |              |           13.24 |              - |
+| affnet_et    | 32 48 64 104 144    | 1 3 2 4 3  |  1,436,264 |        0.361 |           0.356 |           73.0 |
+| affnet_t     | 32 48 96 160 192    | 1 3 2 4 3  |  2,654,232 |        0.794 |           0.786 |           77.0 |
+| affnet       | 32 64 128 256 320   | 1 3 2 4 3  |  5,568,696 |        1.464 |           1.454 |           79.8 |
+| affnet_base  | 64 128 256 512 640  | 1 3 2 4 3  | 17,178,104 |        5.363 |            5.340 |              - |
+| affnet_large | 64 128 256 512 768  | 2 6 4 18 6 | 46,068,088 |       13.309 |           13.240 |              - |
 
 GMACs are counted in full (`analysis/macs.py`), the transforms as the FFT; the published count leaves them out.
 """
@@ -22,8 +22,16 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from timm.layers import ClassifierHead, DropPath, GroupNorm1, calculate_drop_path_rates, make_divisible
-from timm.layers import get_act_layer, get_norm_layer, trunc_normal_
+from timm.layers import (
+    ClassifierHead,
+    DropPath,
+    GroupNorm1,
+    calculate_drop_path_rates,
+    get_act_layer,
+    get_norm_layer,
+    make_divisible,
+    trunc_normal_,
+)
 from timm.models import checkpoint, generate_default_cfgs, register_model, register_notrace_module
 from timm.models._features import feature_take_indices
 from torch import Tensor, nn
@@ -55,9 +63,7 @@ class MBConv(nn.Module):
         hidden = make_divisible(in_chans * expand, 8)
         self.skip = stride == 1 and in_chans == out_chans
         self.expand = ConvNormAct(in_chans, hidden, 1, act_layer=act_layer, **factory)
-        self.depthwise = ConvNormAct(
-            hidden, hidden, 3, stride, dilation, groups=hidden, act_layer=act_layer, **factory
-        )
+        self.depthwise = ConvNormAct(hidden, hidden, 3, stride, dilation, groups=hidden, act_layer=act_layer, **factory)
         self.project = ConvNormAct(hidden, out_chans, 1, act_layer=None, **factory)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -163,7 +169,7 @@ class AFFNet(SpectralBackbone):
         self.grad_checkpointing = False
         self.stem = ConvNormAct(in_chans, STEM_DIM, 3, stride=2, act_layer=act, **factory)
 
-        drop_path_rates = calculate_drop_path_rates(drop_path_rate, [0, 0, *depths[2:]], stagewise=True)
+        drop_path_rates: Any = calculate_drop_path_rates(drop_path_rate, [0, 0, *depths[2:]], stagewise=True)
         stages: list[nn.Module] = []
         self.feature_info: list[dict[str, Any]] = []
         width, reduction = STEM_DIM, 2
@@ -176,16 +182,14 @@ class AFFNet(SpectralBackbone):
                 stages.append(nn.Sequential(entry, *rest))
             else:
                 stages.append(
-                    AFFStage(
-                        entry, dim, drop_path_rates[i], fuse_input[i - 2], act, norm, filter_layer, **factory
-                    )
+                    AFFStage(entry, dim, drop_path_rates[i], fuse_input[i - 2], act, norm, filter_layer, **factory)
                 )
             width, reduction = dim, reduction * stride
             self.feature_info.append({"num_chs": dim, "reduction": reduction, "module": f"stages.{i}"})
         self.stages = nn.Sequential(*stages)
 
         self.num_features = self.head_hidden_size = min(4 * width, MAX_HEAD_DIM)
-        self.final_conv = ConvNormAct(width, self.num_features, 1, act_layer=act, **factory)
+        self.final_conv: nn.Module = ConvNormAct(width, self.num_features, 1, act_layer=act, **factory)
         self.head = ClassifierHead(self.num_features, num_classes, global_pool, drop_rate, **factory)
         self.apply(_init_weights)
 

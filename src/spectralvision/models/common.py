@@ -1,5 +1,6 @@
 """What both families share: a convolution with its norm, the base class, and how a variant is built by timm."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -22,7 +23,7 @@ class ConvNormAct(nn.Module):
         stride: int = 1,
         dilation: int = 1,
         groups: int = 1,
-        act_layer: type[nn.Module] | None = nn.SiLU,
+        act_layer: Callable[..., nn.Module] | None = nn.SiLU,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
@@ -41,6 +42,8 @@ class ConvNormAct(nn.Module):
     def fuse(self) -> nn.Module:
         """The same function in evaluation mode, the norm folded into the convolution."""
         norm, conv = self.norm, self.conv
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
         weight, bias = fuse_conv_bn_weights(
             conv.weight, None, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
         )

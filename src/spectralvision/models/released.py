@@ -76,7 +76,7 @@ def load_released(
     """
     if head not in ("strict", "reset"):
         raise ValueError(f"head is 'strict' or 'reset', got {head!r}")
-    state = checkpoint_filter_fn(source if isinstance(source, dict) else _read(Path(source)), module)
+    state = _convert(source if isinstance(source, dict) else _read(Path(source)), module)
     own = module.state_dict()
     if head == "reset":
         state = {name: value for name, value in state.items() if not _is_head(name)}
@@ -89,11 +89,20 @@ def load_released(
 def checkpoint_filter_fn(state_dict: dict[str, Any], model: nn.Module) -> StateDict:
     """timm's hook: a state dict in the authors' names, or ours, whatever its container -> one in the names of `model`.
 
-    Weights that belong to a map size are resized to the model's. Raises ValueError for auxiliary-head weights that
-    meet a model without an auxiliary head.
+    Weights that belong to a map size are resized to the model's. An auxiliary head for another number of classes is
+    left out, as timm does with the classifier. Raises ValueError for auxiliary-head weights that meet a model without
+    an auxiliary head.
     """
-    state = _rename(_unwrap(state_dict))
-    own = model.state_dict()
+    state, own = _convert(state_dict, model), model.state_dict()
+    return {
+        name: value
+        for name, value in state.items()
+        if not (name.startswith("aux_head.") and name in own and own[name].shape != value.shape)
+    }
+
+
+def _convert(content: dict[str, Any], model: nn.Module) -> StateDict:
+    state, own = _rename(_unwrap(content)), model.state_dict()
     if "aux_head.weight" in state and "aux_head.weight" not in own and "head.weight" in own:
         raise ValueError(
             "this checkpoint has an auxiliary head: create the model with token_label=True, or delete "
@@ -177,10 +186,9 @@ def _check_fit(state: StateDict, own: StateDict) -> None:
         )
     for name, value in state.items():
         if value.shape != own[name].shape:
-            cure = "; pass head='reset' to keep the model's own classifier" if _is_head(name) else ""
-            raise ValueError(
-                f"{name} has shape {tuple(value.shape)} in the checkpoint and {tuple(own[name].shape)} in the model{cure}"
-            )
+            cure = ": pass head='reset' to keep the model's own classifier" if _is_head(name) else ""
+            shapes = f"{tuple(value.shape)} in the checkpoint and {tuple(own[name].shape)} in the model"
+            raise ValueError(f"{name} has shape {shapes}{cure}")
 
 
 def _examples(names: list[str]) -> str:

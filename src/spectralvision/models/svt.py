@@ -9,12 +9,12 @@ released code; its sizes follow the small one's pattern. What differs from both:
 
 | variant | stem | dims            | depths   | parameters, with auxiliary head | GMACs at 224 | published count |
 |---------|------|-----------------|----------|--------------------------------:|-------------:|----------------:|
-| svt_h_s | 32   | 64 128 320 448  | 3 4 6 3  |         21,570,248 / 22,019,248 |              |            3.93 |
-| svt_h_b | 64   | 64 128 320 512  | 3 4 12 3 |         32,332,200 / 32,845,200 |              |            6.33 |
-| svt_h_l | 64   | 96 192 384 512  | 3 6 18 3 |         53,578,536 / 54,091,536 |              |           12.70 |
-| svt_s   | 32   | as svt_h_s      |          |         21,603,592 / 22,052,592 |              |            4.13 |
-| svt_b   | 64   | as svt_h_b      |          |         32,365,544 / 32,878,544 |              |            6.53 |
-| svt_l   | 64   | as svt_h_l      |          |         54,081,000 / 54,594,000 |              |           13.39 |
+| svt_h_s | 32   | 64 128 320 448  | 3 4 6 3  |         21,570,248 / 22,019,248 |        4.655 |            3.93 |
+| svt_h_b | 64   | 64 128 320 512  | 3 4 12 3 |         32,332,200 / 32,845,200 |        7.197 |            6.33 |
+| svt_h_l | 64   | 96 192 384 512  | 3 6 18 3 |         53,578,536 / 54,091,536 |       14.293 |           12.70 |
+| svt_s   | 32   | as svt_h_s      |          |         21,603,592 / 22,052,592 |        5.601 |            4.13 |
+| svt_b   | 64   | as svt_h_b      |          |         32,365,544 / 32,878,544 |        8.143 |            6.53 |
+| svt_l   | 64   | as svt_h_l      |          |         54,081,000 / 54,594,000 |       16.460 |           13.39 |
 
 Maps are (B, C, H, W) throughout, in channels-last memory after the stem, so that tokens are views of them.
 Letters: B batch, C channels, H W rows and columns of a stage's map, N = H W tokens.
@@ -197,7 +197,7 @@ class SVT(SpectralBackbone):
             ConvNormAct(stem_dim, stem_dim, 3, act_layer=nn.ReLU, **factory),
             Downsample(stem_dim, dims[0], **factory),
         )
-        rates = calculate_drop_path_rates(drop_path_rate, list(depths), stagewise=True)
+        rates: Any = calculate_drop_path_rates(drop_path_rate, list(depths), stagewise=True)
         sizes = _map_sizes(to_2tuple(img_size))
         stages: list[nn.Module] = []
         self.feature_info: list[dict[str, Any]] = []
@@ -216,8 +216,8 @@ class SVT(SpectralBackbone):
             module = "norm" if last else f"stages.{i}"
             self.feature_info.append({"num_chs": dim, "reduction": 4 * 2**i, "module": module})
         self.stages = nn.Sequential(*stages)
-        self.norm = LayerNorm2d(dims[-1], eps=1e-6, **factory)
-        self.class_block = ClassBlock(dims[-1], _num_heads(dims[-1]), mlp_ratios[-1], **factory)
+        self.norm: nn.Module = LayerNorm2d(dims[-1], eps=1e-6, **factory)
+        self.class_block: ClassBlock | None = ClassBlock(dims[-1], _num_heads(dims[-1]), mlp_ratios[-1], **factory)
 
         self.head_drop = nn.Dropout(drop_rate)
         self.head = _linear(dims[-1], num_classes, **factory)
@@ -265,8 +265,12 @@ class SVT(SpectralBackbone):
         return checkpoint(stage, x) if self.grad_checkpointing and self.training else stage(x)
 
     def _tokens(self, x: Tensor) -> Tensor:
-        c = nn.LayerNorm.forward(self.norm, self.class_block(x.flatten(2).mT))
-        return torch.cat([c, self.norm(x).flatten(2).mT], dim=1)
+        tokens = self.norm(x).flatten(2).mT
+        if self.class_block is None:  # pruned to feature maps
+            c = tokens.mean(dim=1, keepdim=True)
+        else:
+            c = nn.LayerNorm.forward(self.norm, self.class_block(x.flatten(2).mT))  # type: ignore[arg-type]
+        return torch.cat([c, tokens], dim=1)
 
     def _pool(self, x: Tensor) -> Tensor:
         if self.global_pool == "token":
@@ -300,8 +304,11 @@ class SVT(SpectralBackbone):
         """Drop what the intermediates in `indices` do not need; returns the indices as positive numbers."""
         take, last = feature_take_indices(len(self.stages), indices)
         self.stages = self.stages[: last + 1]
-        if prune_head or last + 1 < len(self.feature_info):
+        if last + 1 < len(self.feature_info):
+            self.norm, prune_head = nn.Identity(), True
             self.num_features = self.head_hidden_size = self.feature_info[last]["num_chs"]
+        if prune_head:
+            self.class_block = None
             self.reset_classifier(0, "")
         return take
 

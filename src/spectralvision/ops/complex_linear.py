@@ -12,9 +12,7 @@ import torch
 from torch import Tensor
 
 
-def complex_linear(
-    re: Tensor, im: Tensor, weight: Tensor, bias: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
+def complex_linear(re: Tensor, im: Tensor, weight: Tensor, bias: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """One block-diagonal complex linear layer, equation (1), shared by all positions.
 
     Args:

@@ -35,7 +35,6 @@ from spectralvision.ops.tables import check_real_maps, no_autocast, working_dtyp
 from spectralvision.ops.wavelet_filters import biort as biort_filters
 from spectralvision.ops.wavelet_filters import qshift as qshift_filters
 
-
 ORIENTATIONS = (15, 45, 75, 105, 135, 165)  # degrees, the order of the K axis
 
 

@@ -54,8 +54,8 @@ def analyse_matmul(x: Tensor, filters: str) -> tuple[Tensor, Tensor, Tensor]:
     outer = _outer_rows(x, height, filters) @ low_columns.view(*lead, 2 * height, w)  # (2): 15, 165
     inner = _inner_rows(x, height, filters) @ high_columns.view(*lead, 2 * height, w)  # (2): 45, 75, 105, 135
     outer, inner = outer.view(*lead, 2, 2, h, w), inner.view(*lead, 2, 4, h, w)
-    bands = torch.cat([outer[..., :1, :, :], inner, outer[..., 1:, :, :]], dim=-3)
-    return low, *bands.unbind(-4)
+    re, im = torch.cat([outer[..., :1, :, :], inner, outer[..., 1:, :, :]], dim=-3).unbind(-4)
+    return low, re, im
 
 
 def synthesise_matmul(low: Tensor, re: Tensor, im: Tensor, filters: str) -> Tensor:

@@ -4,21 +4,18 @@ A table is built once in float64 by NumPy and kept per (arguments, dtype, device
 constant, never as the arithmetic that made it, so no module has to own it as a buffer.
 """
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache, wraps
 from operator import index
-from typing import Concatenate, ParamSpec
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import _disable_current_modes
 
-P = ParamSpec("P")
 
-
-def table(build: Callable[P, np.ndarray]) -> Callable[Concatenate[Tensor, P], Tensor]:
+def table(build: Callable[..., np.ndarray]) -> Callable[..., Tensor]:
     """Turn `build(*args) -> array` into `f(like, *args) -> Tensor` on the device of `like`, cached.
 
     A float table takes the dtype of `like`, an integer table (indices) keeps its own. Arguments must be hashable;
@@ -26,21 +23,21 @@ def table(build: Callable[P, np.ndarray]) -> Callable[Concatenate[Tensor, P], Te
     """
 
     @lru_cache(maxsize=512)
-    def make(dtype: torch.dtype, device: torch.device, *args: Hashable) -> Tensor:
+    def make(dtype: torch.dtype, device: torch.device, *args: str | int) -> Tensor:
         # Real memory even under export's fake tensors, and usable by autograd even if first asked for in inference.
         with _disable_current_modes(), torch.inference_mode(False):
-            array = torch.from_numpy(np.ascontiguousarray(build(*args)))  # type: ignore[call-arg]
+            array = torch.from_numpy(np.ascontiguousarray(build(*args)))
             return array.to(device, dtype if array.is_floating_point() else None)
 
     @torch.compiler.allow_in_graph
-    def constant(like: Tensor, *args: Hashable) -> Tensor:
+    def constant(like: Tensor, *args: str | int) -> Tensor:
         return torch.ops.aten.lift_fresh(make(like.dtype, like.device, *args))
 
     @wraps(build)
-    def lookup(like: Tensor, *args: P.args) -> Tensor:
-        return constant(like, *[a if isinstance(a, str) else index(a) for a in args])  # type: ignore[arg-type]
+    def lookup(like: Tensor, *args: str | int) -> Tensor:
+        return constant(like, *[a if isinstance(a, str) else index(a) for a in args])
 
-    return lookup  # type: ignore[return-value]
+    return lookup
 
 
 def working_dtype(dtype: torch.dtype) -> torch.dtype:
@@ -57,7 +54,7 @@ def no_autocast(x: Tensor) -> AbstractContextManager:
 
 
 def check_real_maps(x: Tensor, name: str, ndim: int | None = None) -> None:
-    """Raise ValueError unless `x` is a real floating-point tensor of at least two (or exactly `ndim`) axes, none empty."""
+    """Raise ValueError unless `x` is real, of at least two (or exactly `ndim`) axes, and its maps are not empty."""
     if not x.is_floating_point():
         raise ValueError(f"{name} takes real floating-point tensors, got {x.dtype}: convert first, e.g. x.float()")
     if x.ndim < 2 or (ndim is not None and x.ndim != ndim):

@@ -1,0 +1,42 @@
+# Needs Python >= 3.11 with its venv module, and make. PYTHON=python3.12 chooses another interpreter.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/ready
+RUN := runs/quickstart-$(shell date +%Y%m%d-%H%M%S)
+
+.PHONY: setup quickstart test test-slow lint pins
+
+setup: $(READY)
+
+$(READY): requirements/dev.txt pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "spectralvision needs Python 3.11 or newer")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements/dev.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -e .
+	touch $(READY)
+
+quickstart: setup
+	$(BIN)/spectralvision train --data digits --model affnet_et --out $(RUN)
+	$(BIN)/spectralvision evaluate --model $(RUN) --data digits
+	$(BIN)/spectralvision predict --model $(RUN) --data digits --num-images 5
+	@echo
+	@echo "Next: spectralvision lives in $(BIN). Try it on a folder of images, one subfolder a class:"
+	@echo "  $(BIN)/spectralvision train --data FOLDER"
+	@echo "  $(BIN)/spectralvision predict PHOTO.jpg --model runs/FOLDER-affnet_et"
+	@echo "  $(BIN)/spectralvision models"
+
+test: setup
+	$(BIN)/python -m pytest -m "not slow" -n auto --dist worksteal
+
+test-slow: setup
+	$(BIN)/python -m pytest -m slow
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+pins: setup
+	$(BIN)/uv pip compile pyproject.toml --extra train --group dev --no-annotate --no-header \
+		--python-version 3.11 --python-platform linux --upgrade -o requirements/dev.txt

@@ -1,0 +1,319 @@
+"""timm's contract, swept over every registered variant as a narrow twin."""
+
+from copy import deepcopy
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+from timm.data import resolve_data_config
+from timm.models import save_for_hf
+from timm.optim import create_optimizer_v2
+from torch import Tensor, nn
+
+import spectralvision as sv
+from tests.models.twins import NAMES, SIZE, num_stages, twin
+from tests.tolerances import FUSED, SINGLE
+
+SVTS = [name for name in NAMES if name.startswith("svt")]
+SPECTRAL = {"w1", "w2", "b1", "b2", "v1", "v2", "c1", "c2", "gain"}  # the last part of a spectral weight's name
+
+
+@pytest.fixture
+def x() -> Tensor:
+    return torch.randn(2, 3, SIZE, SIZE)
+
+
+def test_registered_with_timm() -> None:
+    assert set(timm.list_models(module="affnet") + timm.list_models(module="svt")) == set(NAMES)
+    assert sv.create_model is timm.create_model
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_forward_backward_and_head(name: str, x: Tensor) -> None:
+    model = twin(name)
+    logits = model(x)
+    assert logits.shape == (2, 10)
+    logits.square().sum().backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
+
+    model.eval()
+    features = model.forward_features(x)
+    torch.testing.assert_close(model.forward_head(features), model(x))
+    pooled = model.forward_head(features, pre_logits=True)
+    assert pooled.shape == (2, model.head_hidden_size)
+    assert model.get_classifier().weight.shape == (10, model.head_hidden_size)
+    model.reset_classifier(7)
+    assert model(x).shape == (2, 7)
+    model.reset_classifier(0)
+    torch.testing.assert_close(model(x), pooled)
+    model.reset_classifier(0, "")
+    torch.testing.assert_close(model(x), features)
+    model.reset_classifier(5, "avg")
+    assert model(x).shape == (2, 5)
+
+
+@pytest.mark.parametrize("feature_cls", ["list", "dict", "hook", "getter", "fx", None])
+@pytest.mark.parametrize("name", NAMES)
+def test_features_only(name: str, feature_cls: str | None, x: Tensor) -> None:
+    options = {"feature_cls": feature_cls} if feature_cls else {}
+    torch.manual_seed(1)
+    net = twin(name, features_only=True, **options).eval()
+    maps = net(x)
+    maps = list(maps.values()) if isinstance(maps, dict) else maps
+    assert len(maps) == num_stages(name)
+    for value, chans, reduction in zip(maps, net.feature_info.channels(), net.feature_info.reduction(), strict=True):
+        assert value.shape == (2, chans, SIZE // reduction, SIZE // reduction)
+
+    torch.manual_seed(1)
+    model = twin(name).eval()
+    expected = model.forward_intermediates(x, intermediates_only=True)
+    torch.testing.assert_close(maps, expected, atol=SINGLE, rtol=0)
+    if name in SVTS:  # after their norm, the last one without the class block
+        tokens = model.forward_features(x)[:, 1:]
+        torch.testing.assert_close(maps[-1].flatten(2).mT, tokens, atol=SINGLE, rtol=0)
+    assert [info["module"] for info in net.feature_info.get_dicts()]
+    assert [info["index"] for info in net.feature_info.get_dicts()] == list(range(len(maps)))
+
+    torch.manual_seed(1)
+    some = twin(name, features_only=True, out_indices=(1, 2), **options).eval()(x)
+    some = list(some.values()) if isinstance(some, dict) else some
+    torch.testing.assert_close(some, maps[1:3], atol=SINGLE, rtol=0)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_intermediates_and_pruning(name: str, x: Tensor) -> None:
+    model = twin(name).eval()
+    last, maps = model.forward_intermediates(x)
+    torch.testing.assert_close(last, model.forward_features(x))
+    two = model.forward_intermediates(x, indices=2, intermediates_only=True)
+    torch.testing.assert_close(two, maps[-2:])
+    first = model.forward_intermediates(x, indices=[0], stop_early=True, intermediates_only=True)
+    torch.testing.assert_close(first, maps[:1])
+    with pytest.raises(ValueError, match="NLC"):
+        model.forward_intermediates(x, output_fmt="NLC")
+
+    pruned = deepcopy(model)
+    assert pruned.prune_intermediate_layers(1) == [num_stages(name) - 1]
+    torch.testing.assert_close(pruned.forward_intermediates(x, indices=1, intermediates_only=True), maps[-1:])
+    pruned = deepcopy(model)
+    assert pruned.prune_intermediate_layers([0, 1]) == [0, 1]
+    assert len(pruned.stages) == 2
+    torch.testing.assert_close(pruned.forward_intermediates(x, indices=[0, 1], intermediates_only=True), maps[:2])
+    chans = model.feature_info[1]["num_chs"]
+    assert pruned.num_features == pruned.head_hidden_size == chans
+    pruned.reset_classifier(4, "avg")
+    assert pruned(x).shape == (2, 4)
+
+
+@pytest.mark.parametrize("output_stride", [8, 16])
+def test_affnet_output_stride(output_stride: int, x: Tensor) -> None:
+    net = twin("affnet_et", features_only=True, output_stride=output_stride)
+    assert net.feature_info.reduction() == [min(r, output_stride) for r in (2, 4, 8, 16, 32)]
+    assert [value.shape[-1] for value in net(x)] == [SIZE // r for r in net.feature_info.reduction()]
+    assert twin("affnet_et", output_stride=output_stride)(x).shape == (2, 10)
+
+
+def test_an_impossible_output_stride_is_refused_in_one_sentence() -> None:
+    for name, stride in (("affnet_et", 4), ("svt_h_s", 16)):
+        with pytest.raises(ValueError, match=f"got {stride}") as error:
+            twin(name, output_stride=stride)
+        assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_any_input_size(name: str) -> None:
+    model = twin(name).eval()
+    for size in [(33, 47), (96, 64), (65, 63), (32, 32)]:
+        assert model(torch.randn(1, 3, *size)).shape == (1, 10)
+
+
+@pytest.mark.parametrize("name", ["svt_h_s", "svt_s"])
+@pytest.mark.parametrize("size", [(96, 80), (45, 71)])
+def test_svt_at_another_size_can_be_made_permanent_and_saved(name: str, size: tuple[int, int], tmp_path: Path) -> None:
+    model, x = twin(name).eval(), torch.randn(1, 3, *size)
+    logits = model(x)
+    model.set_input_size(size)
+    torch.testing.assert_close(model(x), logits, atol=SINGLE, rtol=0)
+    save_for_hf(model, str(tmp_path), safe_serialization=True)
+    again = timm.create_model(f"local-dir:{tmp_path}", pretrained=True).eval()
+    assert again.stages[0].blocks[0].mixer.resolution == model.stages[0].blocks[0].mixer.resolution
+    torch.testing.assert_close(again(x), logits, atol=SINGLE, rtol=0)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_saved_and_reloaded(name: str, x: Tensor, tmp_path: Path) -> None:
+    options = {"token_label": True} if name in SVTS else {"threshold": 0.0, "act_layer": "relu"}
+    model = twin(name, **options).eval()
+    save_for_hf(model, str(tmp_path), safe_serialization=True)
+    again = timm.create_model(f"local-dir:{tmp_path}", pretrained=True).eval()
+    torch.testing.assert_close(again(x), model(x), atol=0, rtol=0)
+    finetuned = timm.create_model(f"local-dir:{tmp_path}", pretrained=True, num_classes=3).eval()
+    torch.testing.assert_close(finetuned.forward_features(x), model.forward_features(x), atol=0, rtol=0)
+    grey = timm.create_model(f"local-dir:{tmp_path}", pretrained=True, in_chans=1).eval()
+    torch.testing.assert_close(grey(x[:, :1]), model(x[:, :1].expand(-1, 3, -1, -1)), atol=SINGLE, rtol=0)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_gradient_checkpointing_gives_equal_gradients(name: str, x: Tensor) -> None:
+    model = twin(name, drop_path_rate=0.0, drop_rate=0.0).train()
+    gradients = []
+    for enable in (False, True):
+        model.set_grad_checkpointing(enable)
+        model.zero_grad()
+        model(x).square().sum().backward()
+        gradients.append([parameter.grad.clone() for parameter in model.parameters()])
+    torch.testing.assert_close(*gradients, atol=SINGLE, rtol=SINGLE)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_optimiser_groups(name: str) -> None:
+    """Spectral weights are not decayed; layer decay gives the stem the smallest and the head the largest rate."""
+    model = twin(name)
+    spectral = {n for n, _ in model.named_parameters() if n.rsplit(".", 1)[-1] in SPECTRAL}
+    assert model.no_weight_decay() == spectral != set()
+    optimizer = create_optimizer_v2(model, opt="adamw", lr=1e-3, weight_decay=0.05, layer_decay=0.5)
+    names = {id(parameter): n for n, parameter in model.named_parameters()}
+    scale, decay = {}, {}
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            scale[names[id(parameter)]] = group["lr_scale"]
+            decay[names[id(parameter)]] = group["weight_decay"]
+    assert len(scale) == len(names)
+    assert all(decay[n] == 0 for n in spectral)
+    head = "head.fc.weight" if name.startswith("affnet") else "head.weight"
+    assert scale[head] == 1.0
+    assert (
+        scale["stages.0.0.expand.conv.weight" if name.startswith("affnet") else "stages.0.blocks.0.mlp.fc1.weight"]
+        < 0.5
+    )
+    assert min(scale.values()) == scale[next(iter(names.values()))]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_stochastic_depth_is_applied(name: str, x: Tensor) -> None:
+    model = twin(name, drop_path_rate=0.4)
+    rates = [module.drop_prob for module in model.modules() if type(module).__name__ == "DropPath"]
+    assert rates == sorted(rates)
+    assert rates[-1] == pytest.approx(0.4)
+    num_blocks = sum(type(module).__name__ == "Block" for module in model.modules())
+    assert len(set(rates)) == num_blocks - 1  # linear from 0, and a rate of 0 needs no module
+    model.train()
+    assert not torch.equal(model(x), model(x))
+    quiet = twin(name, drop_path_rate=0.0, drop_rate=0.0).train()
+    torch.testing.assert_close(quiet(x), quiet(x))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_fuse_folds_every_norm_and_equals_reparameterize(name: str, x: Tensor) -> None:
+    model = twin(name)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.normal_(module.running_mean, std=0.1)
+            nn.init.uniform_(module.running_var, 0.5, 1.5)
+    model.eval()
+    before = deepcopy(model.state_dict())
+    logits = model(x)
+    for fused in (model.fuse(), timm.utils.reparameterize_model(model)):
+        assert not [module for module in fused.modules() if isinstance(module, nn.BatchNorm2d)]
+        torch.testing.assert_close(fused(x), logits, atol=FUSED, rtol=FUSED)
+    torch.testing.assert_close(model.state_dict(), before, atol=0, rtol=0)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_built_on_the_meta_device(name: str, x: Tensor) -> None:
+    model = twin(name).eval()
+    with torch.device("meta"):
+        empty = twin(name)
+    assert all(parameter.is_meta for parameter in empty.parameters())
+    empty.to_empty(device="cpu")
+    for module in empty.modules():
+        if hasattr(module, "init_non_persistent_buffers"):
+            module.init_non_persistent_buffers()
+    empty.load_state_dict(model.state_dict())
+    torch.testing.assert_close(empty.eval()(x), model(x), atol=0, rtol=0)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_preprocessing_of_each_family(name: str) -> None:
+    config = resolve_data_config({}, model=twin(name, img_size=None))
+    if name.startswith("affnet"):
+        expected = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0), "interpolation": "bilinear", "crop_pct": 256 / 288}
+        assert config["input_size"] == (3, 256, 256)
+    else:
+        expected = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225), "interpolation": "bicubic"}
+        expected["crop_pct"] = 0.96
+        assert config["input_size"] == (3, 224, 224)
+    assert {key: config[key] for key in expected} == expected
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_pretrained_without_weights_says_where_they_are(name: str) -> None:
+    with pytest.raises(ValueError, match=r"report.*docs/guides/released-weights\.md.*load_released"):
+        sv.create_model(name, pretrained=True)
+    assert (Path(__file__).parents[2] / "docs/guides/released-weights.md").is_file()
+
+
+@pytest.mark.parametrize("name", ["affnet_et", "svt_h_s", "svt_s"])
+def test_compiles_and_exports_whole(name: str, x: Tensor) -> None:
+    model = twin(name).eval()
+    compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(compiled(x), model(x), atol=SINGLE, rtol=SINGLE)
+    program = torch.export.export(model, (x,))
+    torch.testing.assert_close(program.module()(x), model(x), atol=SINGLE, rtol=SINGLE)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["affnet_et", "svt_h_s"])
+def test_compiled_training_step_equals_eager(name: str, x: Tensor) -> None:
+    model = twin(name, drop_rate=0.0).train()
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.track_running_stats = False
+    compiled = torch.compile(model, fullgraph=True)
+    gradients = []
+    for function in (model, compiled):
+        model.zero_grad()
+        function(x).square().mean().backward()
+        gradients.append([parameter.grad.clone() for parameter in model.parameters()])
+    torch.testing.assert_close(*gradients, atol=1e-4, rtol=1e-4)
+
+
+def test_device_and_dtype_keywords() -> None:
+    for name in ("affnet_et", "svt_h_s", "svt_s"):
+        model = twin(name, dtype=torch.bfloat16, device="cpu").eval()
+        assert {parameter.dtype for parameter in model.parameters()} == {torch.bfloat16}
+        assert model(torch.randn(1, 3, SIZE, SIZE, dtype=torch.bfloat16)).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("affnet_et", {"depths": (1, 1)}, "five stages"),
+        ("svt_h_s", {"depths": (1, 1)}, "four stages"),
+        ("svt_h_s", {"scattering_stages": 5}, "got 5"),
+        ("svt_h_s", {"global_pool": "max"}, "'max'"),
+    ],
+)
+def test_bad_keywords_name_the_value(name: str, options: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        twin(name, **options)
+
+
+@pytest.mark.parametrize("scattering_stages", range(5))
+@pytest.mark.parametrize("mixing", ["channel", "channel_token"])
+def test_svt_keywords(scattering_stages: int, mixing: str, x: Tensor) -> None:
+    model = twin("svt_h_s", scattering_stages=scattering_stages, mixing=mixing)
+    kinds = [type(stage.blocks[0].mixer).__name__ for stage in model.stages]
+    assert kinds == ["ScatteringMixer"] * scattering_stages + ["Attention"] * (4 - scattering_stages)
+    assert model(x).shape == (2, 10)
+
+
+def test_affnet_keywords(x: Tensor) -> None:
+    model = twin("affnet", act_layer="relu", mask_act_layer=nn.ReLU, norm_layer="layernorm2d", threshold=0.2)
+    kinds = {type(module).__name__ for module in model.modules()}
+    assert "ReLU" in kinds
+    assert "LayerNorm2d" in kinds
+    assert not kinds & {"SiLU", "GroupNorm1"}
+    assert {m.threshold for m in model.modules() if isinstance(m, sv.mixers.AdaptiveFrequencyFilter)} == {0.2}
+    assert model(x).shape == (2, 10)

@@ -1,0 +1,1 @@
+"""Slow, obvious twins of the ops and mixers: loops, NumPy, double precision."""
