@@ -5,9 +5,7 @@ Importing the package registers the models with timm; `create_model` is timm's o
 
 from timm import create_model
 
-from spectralvision.models import SVT, AFFNet, load_released
-from spectralvision.models.affnet import VARIANTS as _AFFNETS
-from spectralvision.models.svt import VARIANTS as _SVTS
+from spectralvision.models import SVT, VARIANTS, AFFNet, load_released
 
 __version__ = "0.1.0"
 __all__ = ["SVT", "AFFNet", "create_model", "list_models", "load_released"]
@@ -15,4 +13,4 @@ __all__ = ["SVT", "AFFNet", "create_model", "list_models", "load_released"]
 
 def list_models() -> list[str]:
     """Names of this project's models, smallest first in each family."""
-    return [*_AFFNETS, *_SVTS]
+    return list(VARIANTS)

@@ -86,13 +86,14 @@ class AdaptiveFrequencyFilter(nn.Module):
             return irfft2(*self.mask(x), (height, width)) / (height * width) ** 0.5  # (4)
 
     def _mask(self, re: Tensor, im: Tensor) -> tuple[Tensor, Tensor]:
-        shape = re.shape
-        blocks = (shape[0], self.groups, self.dim // self.groups, -1)  # (B, G, C / G, U V)
-        dtype = re.dtype
-        re, im = complex_linear(re.reshape(blocks), im.reshape(blocks), self.w1.to(dtype), self.b1.to(dtype))
+        dtype, sizes = re.dtype, (self.groups, self.dim // self.groups)
+        lead = (re.shape[0], *re.shape[-2:])
+        # (B, C, U, V) -> (G, C / G, B U V): all frequencies of all images share the weights
+        re, im = (part.unflatten(1, sizes).permute(1, 2, 0, 3, 4).flatten(2) for part in (re, im))
+        re, im = complex_linear(re, im, self.w1.to(dtype), self.b1.to(dtype))
         re, im = complex_linear(self.act(re), self.act(im), self.w2.to(dtype), self.b2.to(dtype))
-        re, im = F.softshrink(re, self.threshold), F.softshrink(im, self.threshold)
-        return re.reshape(shape), im.reshape(shape)
+        re, im = (F.softshrink(part, self.threshold).unflatten(2, lead) for part in (re, im))
+        return re.permute(2, 0, 1, 3, 4).flatten(1, 2), im.permute(2, 0, 1, 3, 4).flatten(1, 2)
 
     def extra_repr(self) -> str:
         return f"{self.dim}, groups={self.groups}, threshold={self.threshold}, inner_skip={self.inner_skip}"

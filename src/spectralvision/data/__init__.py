@@ -1,0 +1,1 @@
+"""Readers and batches. Imports nothing of the model side."""

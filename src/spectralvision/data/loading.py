@@ -1,0 +1,132 @@
+"""Batches. What happens to a sample is a function of (seed, epoch, index), never of workers or of what came before."""
+
+import itertools
+import os
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler
+
+from spectralvision.data.datasets import ArrayImages, Images, Stream, Subset
+
+Transform = Callable[[Image.Image], Tensor]
+
+
+@contextmanager
+def seeded(*key: int) -> Iterator[None]:
+    """Inside the block Python's, NumPy's and torch's generators start from `key`; afterwards they are as before."""
+    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    words = np.random.SeedSequence(key).generate_state(2)
+    random.seed(int(words[0]))
+    np.random.seed(words[1])
+    torch.default_generator.manual_seed(int(words[0]) << 32 | int(words[1]))
+    try:
+        yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+        torch.set_rng_state(states[2])
+
+
+class Samples(Dataset[tuple[Tensor, int]]):
+    """Transformed images. A key is an index, or (epoch, index) for a random transform."""
+
+    def __init__(self, images: Images, transform: Transform, seed: int = 0) -> None:
+        self.images, self.transform, self.seed = images, transform, seed
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, key: int | tuple[int, int]) -> tuple[Tensor, int]:
+        epoch, index = key if isinstance(key, tuple) else (0, key)
+        image = self.images.image(index)
+        with seeded(self.seed, epoch, index):
+            return self.transform(image), int(self.images.labels[index])
+
+
+class StreamedSamples(IterableDataset[tuple[Tensor, int]]):
+    """Transformed images of a stream."""
+
+    def __init__(self, stream: Stream, transform: Transform) -> None:
+        self.stream, self.transform = stream, transform
+
+    def __len__(self) -> int:
+        return len(self.stream)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, int]]:
+        for image, label in self.stream:
+            yield self.transform(image), label
+
+
+class EpochSampler(Sampler[tuple[int, int]]):
+    """Every index once, in an order that is a function of (seed, epoch); yields (epoch, index)."""
+
+    def __init__(self, length: int, seed: int) -> None:
+        self.length, self.seed, self.epoch = length, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by the trainer before each epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.length)
+        return iter([(self.epoch, int(index)) for index in order])
+
+
+def train_loader(
+    images: Images | Stream, transform: Transform, batch_size: int, seed: int, workers: int
+) -> DataLoader[Any]:
+    """Shuffled batches of (B, 3, H, W) and (B,), the last incomplete one left out."""
+    options = _options(workers)
+    if isinstance(images, Stream):
+        if hasattr(images.dataset, "set_loader_cfg"):
+            images.dataset.set_loader_cfg(num_workers=workers)
+        return DataLoader(StreamedSamples(images, transform), batch_size=batch_size, drop_last=True, **options)
+    samples = Samples(images, transform, seed)
+    sampler = EpochSampler(len(images), seed)
+    return DataLoader(samples, batch_size=batch_size, sampler=sampler, drop_last=True, **options)
+
+
+def eval_loader(images: Images | Stream, transform: Transform, batch_size: int, workers: int) -> DataLoader[Any]:
+    """Batches in order, every image once."""
+    samples = StreamedSamples(images, transform) if isinstance(images, Stream) else Samples(images, transform)
+    return DataLoader(samples, batch_size=batch_size, **_options(workers))
+
+
+def num_workers(images: Images | Stream, wanted: int | str = "auto") -> int:
+    """Worker processes: as wanted; auto: none for tiny images in memory, else one a core and at most eight."""
+    if wanted != "auto":
+        return int(wanted)
+    base = images
+    while isinstance(base, Subset):
+        base = base.base
+    if isinstance(base, ArrayImages):
+        return 0
+    return min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+
+
+def median_side(images: Images | Stream, sample: int = 64) -> float:
+    """The median shorter side of some of the images, evenly spread over the set, pixels."""
+    if isinstance(images, Stream):
+        sides = [min(image.size) for image, _ in itertools.islice(images, sample)]
+    else:
+        indices = np.unique(np.linspace(0, len(images) - 1, num=min(sample, len(images))).astype(int))
+        sides = [min(images.image(int(index)).size) for index in indices]
+    return float(np.median(sides))
+
+
+def _options(workers: int) -> dict[str, Any]:
+    return {
+        "num_workers": workers,
+        "persistent_workers": workers > 0,
+        "pin_memory": torch.cuda.is_available(),
+    }

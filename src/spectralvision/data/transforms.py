@@ -1,0 +1,73 @@
+"""From an image to a tensor: timm's transforms, with preprocessing from the model."""
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from spectralvision.data.datasets import Data
+
+Auto = Literal["auto"]
+PHOTO_POLICY = "rand-m7-mstd0.5-inc1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Augmentation:
+    """How a training image is varied. `auto` is decided by the data."""
+
+    hflip: float | Auto = "auto"
+    """Chance of mirroring; auto: 0.5, and 0 for digits."""
+    min_scale: float | Auto = "auto"
+    """Smallest share of an image's area that a random crop keeps; auto: 0.35, and 0.6 for digits."""
+    auto_augment: str = "auto"
+    """timm's policy, or none; auto: rand-m7-mstd0.5-inc1 for photographs, none for digits."""
+    color_jitter: float = 0.3
+    """Strength of colour jitter; timm leaves it out where a policy is used."""
+    re_prob: float = 0.0
+    """Chance of erasing a random rectangle."""
+
+    def resolved(self, data: "Data") -> "Augmentation":
+        """The fields with every `auto` that the data decides filled in."""
+        return replace(
+            self,
+            hflip=data.hflip if self.hflip == "auto" else self.hflip,
+            min_scale=(0.35 if data.photographs else 0.6) if self.min_scale == "auto" else self.min_scale,
+            auto_augment=(PHOTO_POLICY if data.photographs else "none")
+            if self.auto_augment == "auto"
+            else self.auto_augment,
+        )
+
+
+def train_transform(augmentation: Augmentation, config: dict[str, Any]) -> Any:
+    """PIL image -> (3, H, W) float. `config` is what timm's `resolve_data_config` gives for the model."""
+    from timm.data import create_transform
+
+    assert not isinstance(augmentation.hflip, str), "resolve against the data first"
+    assert not isinstance(augmentation.min_scale, str), "resolve against the data first"
+    policy = augmentation.auto_augment
+    return create_transform(
+        input_size=config["input_size"],
+        is_training=True,
+        scale=(augmentation.min_scale, 1.0),
+        hflip=augmentation.hflip,
+        auto_augment=None if policy == "none" else policy,
+        color_jitter=augmentation.color_jitter,
+        interpolation=config["interpolation"],
+        mean=config["mean"],
+        std=config["std"],
+        re_prob=augmentation.re_prob,
+        re_mode="pixel",
+    )
+
+
+def eval_transform(config: dict[str, Any]) -> Any:
+    """PIL image -> (3, H, W) float: resized, centre-cropped and normalised as the model expects."""
+    from timm.data import create_transform
+
+    return create_transform(
+        input_size=config["input_size"],
+        interpolation=config["interpolation"],
+        mean=config["mean"],
+        std=config["std"],
+        crop_pct=config["crop_pct"],
+        crop_mode=config["crop_mode"],
+    )

@@ -1,0 +1,38 @@
+"""How weights are moved: the fields, by themselves so that a command can show them without loading the trainer."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Auto = Literal["auto"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Optimisation:
+    """Optimiser, schedule and regularisation; timm's names and meanings."""
+
+    opt: str = "adamw"
+    """timm's name of the optimiser."""
+    lr: float | Auto = "auto"
+    """Peak learning rate; auto: 2e-3 from scratch, 5e-4 from trained weights, both times sqrt(batch / 64)."""
+    weight_decay: float = 0.05
+    """Decay of weights; norms, biases and spectral weights have none."""
+    layer_decay: float | None = None
+    """Factor on the learning rate from each layer to the one before it."""
+    sched: str = "cosine"
+    """timm's name of the schedule, stepped at each update."""
+    warmup_epochs: float | Auto = "auto"
+    """Epochs of linear warm-up; auto: a tenth of all, at most 5."""
+    min_lr: float = 0.01
+    """Where the schedule ends, as a share of the peak."""
+    clip_grad: float | None = 1.0
+    """Largest norm of the gradient."""
+    label_smoothing: float = 0.1
+    """Share of a target spread over all classes."""
+    mixup: float = 0.0
+    """Alpha of mixup; 0: off."""
+    cutmix: float = 0.0
+    """Alpha of cutmix; 0: off."""
+    drop_path: float = 0.0
+    """Largest rate of stochastic depth."""
+    ema: float | None = None
+    """Decay of an average of the weights, which is then what is validated and saved."""

@@ -1,0 +1,221 @@
+"""Everything that --data takes, and what is said of what it does not take."""
+
+import json
+import pickle
+
+import numpy as np
+import pytest
+
+from spectralvision.data.datasets import Stream, carve, carve_as_trained, fingerprint
+from spectralvision.data.opening import open_data
+from spectralvision.runs import UserError
+from tests.pictures import image_folder, shard
+
+
+def colour(data, split, index):
+    """The class whose colour the image has, to compare with its label."""
+    means = np.asarray(data.splits[split].image(index)).reshape(-1, 3).mean(0)
+    return ("red", "green", "blue")[int(means.argmax())]
+
+
+def test_digits_are_always_cut_alike():
+    data = open_data("digits")
+    assert {name: len(images) for name, images in data.splits.items()} == {"train": 1259, "val": 179, "test": 359}
+    assert data.hflip == 0
+    for images in data.splits.values():
+        shares = np.bincount(images.labels, minlength=10) / len(images)
+        assert shares.min() > 0.09
+        assert shares.max() < 0.11
+    names = [images.name(i) for images in data.splits.values() for i in range(len(images))]
+    assert len(set(names)) == 1797
+    assert data.splits["test"].image(0).size == (8, 8)
+    assert max(np.asarray(data.splits["test"].image(0)).ravel()) > 200  # 16 grey levels spread over 8 bits
+
+
+@pytest.mark.parametrize("val", ["val", "valid", "validation"])
+def test_folder_with_splits(tmp_path, val):
+    image_folder(tmp_path / "train", 4)
+    image_folder(tmp_path / val, 2, first=10)
+    image_folder(tmp_path / "test", 1, first=20, classes=("red", "blue"))
+    data = open_data(str(tmp_path))
+    assert data.classes == ("blue", "green", "red")
+    assert {name: len(images) for name, images in data.splits.items()} == {"train": 12, "val": 6, "test": 2}
+    assert data.held_out() == "test"
+    for split, images in data.splits.items():
+        assert [colour(data, split, i) for i in range(len(images))] == [data.classes[k] for k in images.labels]
+
+
+def test_flat_folder_is_cut_by_seed_and_name(tmp_path):
+    data = open_data(str(image_folder(tmp_path / "photos", 10)))
+    assert list(data.splits) == ["all"]
+    cut, again, other = carve(data, 0.2, 0), carve(data, 0.2, 0), carve(data, 0.2, 1)
+    assert {name: len(images) for name, images in cut.splits.items()} == {"train": 24, "val": 6}
+    assert np.bincount(cut.splits["val"].labels).tolist() == [2, 2, 2]
+
+    def names(data):
+        return {data.splits["val"].name(i) for i in range(6)}
+
+    assert names(cut) == names(again) != names(other)
+    assert not names(cut) & {cut.splits["train"].name(i) for i in range(24)}
+    assert cut.facts["val_carved"] | {"fingerprint": ""} == {
+        "from": "all",
+        "fraction": 0.2,
+        "seed": 0,
+        "fingerprint": "",
+    }
+
+
+def test_the_cut_of_a_run_is_repeated_on_its_own_data_only(tmp_path):
+    data = open_data(str(image_folder(tmp_path / "mine", 10)))
+    facts = carve(data, 0.3, 5).facts
+    assert len(carve_as_trained(data, facts).splits["val"]) == 9
+    moved = open_data(str((tmp_path / "mine").rename(tmp_path / "moved")))
+    assert len(carve_as_trained(moved, facts).splits["val"]) == 9
+    others = open_data(str(image_folder(tmp_path / "others", 11)))
+    assert list(carve_as_trained(others, facts).splits) == ["all"]
+    assert fingerprint(moved.splits["all"]) != fingerprint(others.splits["all"])
+
+
+def test_a_class_with_one_image_stays_in_training(tmp_path):
+    image_folder(tmp_path, 4, classes=("red",))
+    image_folder(tmp_path, 1, classes=("blue",))
+    val = carve(open_data(str(tmp_path)), 0.2, 0).splits["val"]
+    assert val.labels.tolist() == [1]
+
+
+def test_labels_follow_the_names_of_the_model(tmp_path):
+    data = open_data(str(image_folder(tmp_path, 2, classes=("red", "blue"))))
+    mapped = data.in_order_of(["red", "green", "blue"], "the run")
+    assert mapped.classes == ("red", "green", "blue")
+    assert [colour(mapped, "all", i) for i in range(4)] == [mapped.classes[k] for k in mapped.splits["all"].labels]
+    with pytest.raises(UserError, match=r"1 class that the run does not know \(blue\)"):
+        data.in_order_of(["red", "green"], "the run")
+
+
+@pytest.mark.parametrize("struct", [False, True])
+@pytest.mark.parametrize("form", ["class_names", "huggingface", "numbers"])
+def test_parquet_shards(tmp_path, form, struct):
+    names = ["blue", "green", "red"]
+    metadata = {
+        "class_names": {b"class_names": json.dumps(names).encode()},
+        "huggingface": {b"huggingface": json.dumps({"info": {"features": {"label": {"names": names}}}}).encode()},
+        "numbers": {},
+    }[form]
+    shard(tmp_path / "train-00000-of-00002.parquet", [0, 1, 2, 0], metadata, struct)
+    shard(tmp_path / "train-00001-of-00002.parquet", [2, 2, 1], metadata, struct)
+    shard(tmp_path / "validation-00000-of-00001.parquet", [1], metadata, struct)
+    data = open_data(str(tmp_path))
+    assert data.classes == (tuple(names) if form != "numbers" else ("0", "1", "2"))
+    assert {name: len(images) for name, images in data.splits.items()} == {"train": 7, "val": 1}
+    train = data.splits["train"]
+    assert train.labels.tolist() == [0, 1, 2, 0, 2, 2, 1]
+    assert [colour(data, "train", i) for i in range(7)] == [names[k] for k in train.labels]
+    assert train.name(5) == "train-00001-of-00002.parquet#1"
+    copy = pickle.loads(pickle.dumps(train))  # what a spawned worker gets
+    assert np.array_equal(np.asarray(copy.image(6)), np.asarray(train.image(6)))
+
+
+def test_one_shard_or_folders_of_shards(tmp_path):
+    shard(tmp_path / "data" / "train" / "0000.parquet", [0, 1])
+    shard(tmp_path / "data" / "test" / "0000.parquet", [1])
+    assert list(open_data(str(tmp_path)).splits) == ["train", "test"]
+    assert list(open_data(str(shard(tmp_path / "other" / "pictures.parquet", [0, 1]))).splits) == ["all"]
+
+
+def test_parquet_that_does_not_fit(tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    bad = tmp_path / "a" / "bad.parquet"
+    bad.parent.mkdir()
+    bad.write_bytes(b"PAR1 nothing")
+    with pytest.raises(UserError, match="not a parquet file"):
+        open_data(str(bad.parent))
+    pq.write_table(pa.table({"picture": [b""], "label": [0]}), bad)
+    with pytest.raises(UserError, match=r"no column 'image'.*picture, label"):
+        open_data(str(bad.parent))
+    shard(tmp_path / "b" / "x.parquet", [0, 2], {b"class_names": b'["blue", "green"]'})
+    with pytest.raises(UserError, match="label 2, outside of its 2 classes"):
+        open_data(str(tmp_path / "b"))
+    shard(tmp_path / "c" / "train.parquet", [0])
+    shard(tmp_path / "c" / "extra.parquet", [0])
+    with pytest.raises(UserError, match=r"extra\.parquet belongs to no split"):
+        open_data(str(tmp_path / "c"))
+
+
+@pytest.mark.parametrize(
+    ("build", "sentence"),
+    [
+        (lambda root: root.joinpath("empty").mkdir(), "holds no images and no parquet shards"),
+        (lambda root: image_folder(root / "data", 0), r"holds no image: add some, or remove the folder"),
+        (lambda root: root.joinpath("a.zip").write_text(""), "is a file: --data takes"),
+        (lambda root: None, "does not exist: --data takes"),
+    ],
+)
+def test_nothing_there_is_one_sentence(tmp_path, build, sentence):
+    build(tmp_path)
+    target = next(iter(tmp_path.iterdir()), tmp_path / "nowhere")
+    with pytest.raises(UserError, match=sentence):
+        open_data(str(target))
+
+
+def test_images_without_class_folders_and_foreign_classes(tmp_path):
+    image_folder(tmp_path / "train", 2)
+    with pytest.raises(UserError, match="2 images but no class folders"):
+        open_data(str(tmp_path / "train" / "red"))
+    image_folder(tmp_path / "val", 1)
+    (tmp_path / "val" / "red").rename(tmp_path / "val" / "pink")
+    with pytest.raises(UserError, match="the class 'pink' in val, which train does not have"):
+        open_data(str(tmp_path))
+    with pytest.raises(UserError, match="no split 'dev': it has train, val"):
+        open_data("digits").__class__("d", ("a",), {"train": None, "val": None}).split("dev")
+
+
+def test_timm_readers_by_index(tmp_path, monkeypatch):
+    from torchvision.datasets import CIFAR10
+
+    class Pretend(CIFAR10):
+        def __init__(self, root, train, download):
+            self.classes, self.targets = ["cat", "dog"], [0, 1, 1] if train else [1]
+            self.transform = self.target_transform = None
+            self.data = np.full((len(self.targets), 32, 32, 3), 50, np.uint8)
+
+    monkeypatch.setitem(__import__("timm.data.dataset_factory", fromlist=["_"])._TORCH_BASIC_DS, "cifar10", Pretend)
+    data = open_data("torch/cifar10", str(tmp_path))
+    assert data.classes == ("cat", "dog")
+    assert {name: images.labels.tolist() for name, images in data.splits.items()} == {"train": [0, 1, 1], "test": [1]}
+    assert data.splits["train"].image(0).getpixel((0, 0)) == (50, 50, 50)
+
+
+def test_timm_readers_that_fail(tmp_path):
+    with pytest.raises(UserError, match=r"torch/cifar10 cannot be opened in .*--data-dir"):
+        open_data("torch/cifar10", str(tmp_path))
+    with pytest.raises(UserError, match="torch/nothing is not a data set that timm reads"):
+        open_data("torch/nothing")
+    image_folder(tmp_path / "train", 1)
+    assert list(open_data("torch/image_folder", str(tmp_path)).splits) == ["train"]
+
+
+def test_streams(monkeypatch):
+    import timm.data
+    from timm.data.dataset import IterableImageDataset
+
+    from tests.pictures import picture
+
+    class Reader(list):
+        pass
+
+    def create_dataset(name, root, split, **options):
+        if split == "test":
+            raise RuntimeError("no such split")
+        return IterableImageDataset(root, reader=Reader([(picture("red", 0), 2), (picture("blue", 1), 0)]))
+
+    monkeypatch.setattr(timm.data, "create_dataset", create_dataset)
+    with pytest.raises(UserError, match="give --num-classes"):
+        open_data("wds/shards", "somewhere")
+    data = open_data("wds/shards", "somewhere", num_classes=3)
+    assert list(data.splits) == ["train", "val"]
+    assert isinstance(data.splits["train"], Stream)
+    assert [label for _, label in data.splits["train"]] == [2, 0]
+    with pytest.raises(UserError, match="cannot be divided"):
+        carve(data.__class__("s", data.classes, {"train": data.splits["train"]}), 0.2, 0)
