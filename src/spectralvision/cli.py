@@ -243,11 +243,13 @@ class _Train:
         """Where the run is, how good it is, what to try next."""
         run, data = result["run"], self.recipe.data
         where = f" --data-dir {self.recipe.data_dir}" if self.recipe.data_dir else ""
+        where += f" --num-classes {self.recipe.num_classes}" if self.recipe.num_classes else ""
         print(f"run      {run}")
         print(f"best     val top-1 {result['val_top1']:.2%} (epoch {result['best_epoch']} of {result['epochs']})")
         print(f"seconds  {result['seconds']:.0f}")
         print(f"next     spectralvision evaluate --model {run} --data {data}{where}")
-        print(f"         spectralvision predict --model {run} --data {data}{where}")
+        if not self.recipe.num_classes:  # a stream gives no image by its number
+            print(f"         spectralvision predict --model {run} --data {data}{where}")
 
 
 def _parse(kind: Any, verb: str, argv: list[str]) -> Any:

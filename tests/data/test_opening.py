@@ -210,7 +210,10 @@ def test_streams(monkeypatch):
             raise RuntimeError("no such split")
         return IterableImageDataset(root, reader=Reader([(picture("red", 0), 2), (picture("blue", 1), 0)]))
 
+    with pytest.raises(UserError, match="wds/shards needs webdataset: run `pip install webdataset`"):
+        open_data("wds/shards", "somewhere")
     monkeypatch.setattr(timm.data, "create_dataset", create_dataset)
+    monkeypatch.setattr("spectralvision.data.readers.find_spec", lambda name: True)
     with pytest.raises(UserError, match="give --num-classes"):
         open_data("wds/shards", "somewhere")
     data = open_data("wds/shards", "somewhere", num_classes=3)

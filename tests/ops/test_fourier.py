@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from spectralvision.ops import irfft2, rfft2
+from spectralvision.ops import fourier, irfft2, rfft2
 from tests.reference import fourier as naive
 from tests.tolerances import DOUBLE, HALF, SINGLE
 
@@ -77,7 +77,15 @@ def test_half_precision_is_computed_in_float32(form: str, dtype: torch.dtype) ->
     assert (irfft2(re, im, (7, 9), form).float() - x.float()).abs().max() < HALF
 
 
-def test_auto_is_the_fft_in_eager_mode_and_products_when_exported() -> None:
+def test_auto_takes_products_for_sizes_with_a_large_prime(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = []
+    monkeypatch.setattr(fourier, "_rfft2_matmul", lambda x: taken.append(tuple(x.shape)) or (x, x))
+    for size in [(7, 9), (16, 19), (30, 47), (46, 8), (64, 1)]:
+        rfft2(torch.zeros(size))
+    assert taken == [(30, 47), (46, 8)]
+
+
+def test_auto_takes_products_when_exported() -> None:
     class Filter(torch.nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return irfft2(*rfft2(x), (6, 10))

@@ -1,5 +1,6 @@
 """timm's readers under one roof: `torch/`, `hfds/` by index, `hfids/`, `wds/`, `tfds/` as streams."""
 
+from importlib.util import find_spec
 from typing import Any
 
 from torch.utils.data import IterableDataset
@@ -13,7 +14,13 @@ TORCH_SPLITS = {
     for name in ("cifar10", "cifar100", "mnist", "kmnist", "fashion_mnist", "qmnist")
 } | {name: {"train": "train", "val": "val"} for name in ("imagenet", "places365", "inaturalist", "inat")}
 MIRRORED_IS_ANOTHER = ("mnist", "kmnist", "qmnist")  # a mirrored character is not that character
-PACKAGES = {"hfds": "datasets", "hfids": "datasets", "wds": "webdataset", "tfds": "tensorflow-datasets"}
+PACKAGES = {
+    "torch": "torchvision",
+    "hfds": "datasets",
+    "hfids": "datasets",
+    "wds": "webdataset",
+    "tfds": "tensorflow_datasets",
+}
 
 
 def open_reader(kind: str, name: str, root: str | None, num_classes: int | None) -> Data:
@@ -29,11 +36,13 @@ def open_reader(kind: str, name: str, root: str | None, num_classes: int | None)
         words = {split: [word] for split, word in TORCH_SPLITS[name.lower()].items()}
     else:
         words = {"train": ["train"], "val": ["validation", "val"], "test": ["test"]}
+    if find_spec(PACKAGES[kind]) is None:
+        raise UserError(f"{title} needs {PACKAGES[kind]}: run `pip install {PACKAGES[kind].replace('_', '-')}`.")
     splits: dict[str, Any] = {}
     failures: list[str] = []
     for split, candidates in words.items():
         for word in candidates:
-            dataset = _create(kind, title, root, word, split == "train", failures)
+            dataset = _create(title, root, word, split == "train", failures)
             if dataset is not None:
                 splits[split] = dataset
                 break
@@ -48,14 +57,11 @@ def open_reader(kind: str, name: str, root: str | None, num_classes: int | None)
     return Data(title, classes, wrapped, hflip=hflip, photographs="mnist" not in name.lower())
 
 
-def _create(kind: str, title: str, root: str | None, word: str, training: bool, failures: list[str]) -> Any:
+def _create(title: str, root: str | None, word: str, training: bool, failures: list[str]) -> Any:
     from timm.data import create_dataset
 
     try:
         return create_dataset(title, root=root, split=word, is_training=training, input_img_mode="RGB")
-    except ImportError:
-        package = PACKAGES.get(kind, kind)
-        raise UserError(f"{title} needs {package}: run `pip install {package}`.") from None
     except Exception as error:  # each reader says in its own way that it lacks a split
         failures.append(" ".join(str(error).split()) or type(error).__name__)
         return None

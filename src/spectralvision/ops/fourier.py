@@ -15,6 +15,7 @@ exporter and compiler knows; "auto" takes "matmul" while exporting, tracing or c
 `benchmarks/fourier_forms.py` measured it to be faster, otherwise "fft".
 """
 
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -25,8 +26,9 @@ from spectralvision.ops.tables import check_real_maps, no_autocast, table, worki
 
 Form = Literal["auto", "fft", "matmul"]
 
-# The largest H * W for which the matrix form won in eager mode (benchmarks/results/fourier_forms.json).
-MATMUL_UP_TO = {"cpu": 0}
+# In eager mode the matrix form won where a side has a prime factor as large as this, and nowhere else; devices that are
+# not listed have not been measured (benchmarks/results/fourier_forms.json).
+AWKWARD_PRIME = {"cpu": 23}
 
 
 def rfft2(x: Tensor, form: Form = "auto") -> tuple[Tensor, Tensor]:
@@ -92,7 +94,19 @@ def _use_matmul(form: Form, x: Tensor, height: int, width: int) -> bool:
         return form == "matmul"
     if torch.compiler.is_compiling() or torch.jit.is_tracing():  # is_compiling() holds while exporting, too
         return True
-    return height * width <= MATMUL_UP_TO.get(x.device.type, 0)
+    awkward = AWKWARD_PRIME.get(x.device.type)
+    return awkward is not None and max(_largest_prime(height), _largest_prime(width)) >= awkward
+
+
+@lru_cache(maxsize=1024)
+def _largest_prime(n: int) -> int:
+    """The largest prime factor of n, 1 for n = 1."""
+    factor, largest = 2, 1
+    while n > 1:
+        while n % factor == 0:
+            n, largest = n // factor, factor
+        factor += 1
+    return largest
 
 
 def _irfft2_fft(re: Tensor, im: Tensor, width: int) -> Tensor:

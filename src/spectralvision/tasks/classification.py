@@ -271,6 +271,9 @@ def _quiet() -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*does not have many workers.*")
             warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
+            warnings.filterwarnings(
+                "ignore", message="Your `IterableDataset` has `__len__` defined"
+            )  # timm's share out
             warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.*")  # Lightning against newer torch
             yield
     finally:
