@@ -50,7 +50,7 @@ def test_tokens_are_swapped_back(size: tuple[int, int], monkeypatch: pytest.Monk
         return cells.mean(dim=1, keepdim=True).expand(-1, model.num_features, -1, -1)
 
     monkeypatch.setattr(model, "_run_stages", patchwise)
-    monkeypatch.setattr(model, "_tokens", lambda x: torch.cat([x.flatten(2).mT[:, :1], x.flatten(2).mT], dim=1))
+    monkeypatch.setattr(model, "_finish", lambda x: torch.cat([x.flatten(2).mT[:, :1], x.flatten(2).mT], dim=1))
     monkeypatch.setattr("spectralvision.models.svt.sample_box", lambda height, width: Box(0, 1, 2, width))
     x = torch.randn(3, 3, *size)
     out = model.forward_token_label(x)

@@ -32,7 +32,7 @@ from timm.layers import (
     make_divisible,
     trunc_normal_,
 )
-from timm.models import checkpoint, generate_default_cfgs, register_model, register_notrace_module
+from timm.models import generate_default_cfgs, register_model, register_notrace_module
 from timm.models._features import feature_take_indices
 from torch import Tensor, nn
 
@@ -166,12 +166,11 @@ class AFFNet(SpectralBackbone):
             return AdaptiveFrequencyFilter(dim, act_layer=mask_act, threshold=threshold, **factory)
 
         self.in_chans, self.num_classes, self.drop_rate = in_chans, num_classes, drop_rate
-        self.grad_checkpointing = False
         self.stem = ConvNormAct(in_chans, STEM_DIM, 3, stride=2, act_layer=act, **factory)
 
         drop_path_rates: Any = calculate_drop_path_rates(drop_path_rate, [0, 0, *depths[2:]], stagewise=True)
         stages: list[nn.Module] = []
-        self.feature_info: list[dict[str, Any]] = []
+        self.feature_info = []
         width, reduction = STEM_DIM, 2
         for i, (dim, depth, ratio) in enumerate(zip(dims, depths, mlp_ratios, strict=True)):
             stride = 1 if i == 0 or reduction == output_stride else 2
@@ -193,42 +192,12 @@ class AFFNet(SpectralBackbone):
         self.head = ClassifierHead(self.num_features, num_classes, global_pool, drop_rate, **factory)
         self.apply(_init_weights)
 
-    def forward_features(self, x: Tensor) -> Tensor:
-        """(B, in_chans, H, W) -> (B, num_features, H / output_stride, W / output_stride)."""
-        x = self.stem(x)
-        for stage in self.stages:
-            x = self._run(stage, x)
+    def _finish(self, x: Tensor) -> Tensor:
+        """(B, C, h, w) -> (B, num_features, h, w)."""
         return self.final_conv(x)
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
         return self.head(x, pre_logits=pre_logits)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.forward_head(self.forward_features(x))
-
-    def _run(self, stage: nn.Module, x: Tensor) -> Tensor:
-        return checkpoint(stage, x) if self.grad_checkpointing and self.training else stage(x)
-
-    def forward_intermediates(
-        self,
-        x: Tensor,
-        indices: int | list[int] | None = None,
-        norm: bool = False,
-        stop_early: bool = False,
-        output_fmt: str = "NCHW",
-        intermediates_only: bool = False,
-    ) -> list[Tensor] | tuple[Tensor, list[Tensor]]:
-        """The maps of the stages in `indices` (timm's contract); `norm` has no effect, stages end in their norm."""
-        if output_fmt != "NCHW":
-            raise ValueError(f"AFFNet gives intermediates as NCHW, got output_fmt={output_fmt!r}")
-        take, last = feature_take_indices(len(self.stages), indices)
-        intermediates = []
-        x = self.stem(x)
-        for i, stage in enumerate(self.stages[: last + 1] if stop_early else self.stages):
-            x = self._run(stage, x)
-            if i in take:
-                intermediates.append(x)
-        return intermediates if intermediates_only else (self.final_conv(x), intermediates)
 
     def prune_intermediate_layers(
         self, indices: int | list[int] = 1, prune_norm: bool = False, prune_head: bool = True
@@ -256,10 +225,6 @@ class AFFNet(SpectralBackbone):
             (r"^final_conv", (9999,)),
         ]
         return {"stem": r"^stem", "blocks": blocks}
-
-    @torch.jit.ignore
-    def set_grad_checkpointing(self, enable: bool = True) -> None:
-        self.grad_checkpointing = enable
 
     @torch.jit.ignore
     def get_classifier(self) -> nn.Module:

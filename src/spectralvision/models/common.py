@@ -4,7 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from timm.models import build_model_with_cfg, reparameterize_model, resolve_pretrained_cfg
+from timm.models import build_model_with_cfg, checkpoint, reparameterize_model, resolve_pretrained_cfg
+from timm.models._features import feature_take_indices
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
@@ -52,7 +53,69 @@ class ConvNormAct(nn.Module):
 
 
 class SpectralBackbone(nn.Module):
-    """The part of timm's contract that is the same for every backbone with spectral mixers."""
+    """The part of timm's contract that is the same for every backbone with spectral mixers.
+
+    A subclass has `stem`, `stages` and `feature_info`, and says by `_finish` what follows the last stage.
+    """
+
+    stem: nn.Module
+    stages: nn.Sequential
+    feature_info: list[dict[str, Any]]
+    grad_checkpointing: bool = False
+
+    def forward_features(self, x: Tensor) -> Tensor:
+        """(B, in_chans, H, W) -> what `forward_head` takes, see `_finish`."""
+        return self._finish(self._run_stages(self.stem(x)))
+
+    def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
+        """Pooled features, or logits of them."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, in_chans, H, W) -> (B, num_classes)."""
+        return self.forward_head(self.forward_features(x))
+
+    def forward_intermediates(
+        self,
+        x: Tensor,
+        indices: int | list[int] | None = None,
+        norm: bool = False,
+        stop_early: bool = False,
+        output_fmt: str = "NCHW",
+        intermediates_only: bool = False,
+    ) -> list[Tensor] | tuple[Tensor, list[Tensor]]:
+        """The maps of the stages in `indices` (timm's contract), always after their norm: `norm` has no effect."""
+        if output_fmt != "NCHW":
+            raise ValueError(f"{type(self).__name__} gives intermediates as NCHW, got output_fmt={output_fmt!r}")
+        take, last = feature_take_indices(len(self.stages), indices)
+        intermediates = []
+        x = self.stem(x)
+        for i, stage in enumerate(self.stages[: last + 1] if stop_early else self.stages):
+            x = self._run(stage, x)
+            if i in take:
+                intermediates.append(self._feature_map(i, x))
+        return intermediates if intermediates_only else (self._finish(x), intermediates)
+
+    @torch.jit.ignore
+    def set_grad_checkpointing(self, enable: bool = True) -> None:
+        """Recompute each stage in the backward pass instead of keeping its activations."""
+        self.grad_checkpointing = enable
+
+    def _run_stages(self, x: Tensor) -> Tensor:
+        for stage in self.stages:
+            x = self._run(stage, x)
+        return x
+
+    def _run(self, stage: nn.Module, x: Tensor) -> Tensor:
+        return checkpoint(stage, x) if self.grad_checkpointing and self.training else stage(x)
+
+    def _finish(self, x: Tensor) -> Tensor:
+        """From the last stage's map to features."""
+        raise NotImplementedError
+
+    def _feature_map(self, stage: int, x: Tensor) -> Tensor:
+        """A stage's output as a feature map."""
+        return x
 
     def fuse(self) -> nn.Module:
         """A copy for inference with batch norms folded; `timm.utils.reparameterize_model` gives the same network."""

@@ -27,7 +27,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from timm.layers import DropPath, LayerNorm2d, calculate_drop_path_rates, to_2tuple, trunc_normal_
-from timm.models import checkpoint, generate_default_cfgs, register_model, register_notrace_module
+from timm.models import generate_default_cfgs, register_model, register_notrace_module
 from timm.models._features import feature_take_indices
 from timm.models._input import update_model_input_size
 from torch import Tensor, nn
@@ -187,7 +187,7 @@ class SVT(SpectralBackbone):
             raise ValueError(f"scattering_stages is 0 to 4, got {scattering_stages}")
         factory: dict[str, Any] = {"device": device, "dtype": dtype}
         self.in_chans, self.num_classes, self.drop_rate = in_chans, num_classes, drop_rate
-        self.token_label, self.grad_checkpointing = token_label, False
+        self.token_label = token_label
         self.global_pool = _check_pool(global_pool)
         self.num_features = self.head_hidden_size = dims[-1]
 
@@ -200,7 +200,7 @@ class SVT(SpectralBackbone):
         rates: Any = calculate_drop_path_rates(drop_path_rate, list(depths), stagewise=True)
         sizes = _map_sizes(to_2tuple(img_size))
         stages: list[nn.Module] = []
-        self.feature_info: list[dict[str, Any]] = []
+        self.feature_info = []
         for i, dim in enumerate(dims):
 
             def mixer(i: int = i, dim: int = dim) -> nn.Module:
@@ -224,10 +224,6 @@ class SVT(SpectralBackbone):
         self.aux_head = _linear(dims[-1], num_classes, **factory) if token_label else None
         self.apply(_init_weights)
 
-    def forward_features(self, x: Tensor) -> Tensor:
-        """(B, in_chans, H, W) -> (B, 1 + N, C): the class token, then the tokens, all normalised."""
-        return self._tokens(self._run_stages(self.stem(x)))
-
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
         pooled = self._pool(x)
         if pre_logits or self.num_classes == 0:
@@ -236,9 +232,6 @@ class SVT(SpectralBackbone):
         if self.aux_head is None:
             return logits
         return logits + AUXILIARY_WEIGHT * self.aux_head(x[:, NUM_PREFIX_TOKENS:]).amax(dim=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.forward_head(self.forward_features(x))
 
     def forward_token_label(self, x: Tensor) -> TokenLabelOutput:
         """Class logits and token logits for a token-labelling loss, with MixToken in training mode.
@@ -251,20 +244,13 @@ class SVT(SpectralBackbone):
         x = self.stem(x)
         grid = _map_sizes((x.shape[-2], x.shape[-1]), stem=1)[-1]
         box = sample_box(*grid) if self.training else EMPTY
-        features = self._tokens(self._run_stages(exchange(x, box, scale=8)))
+        features = self._finish(self._run_stages(exchange(x, box, scale=8)))
         tokens = self.aux_head(features[:, NUM_PREFIX_TOKENS:])  # (B, N, classes)
         tokens = exchange(tokens.mT.unflatten(-1, grid), box).flatten(2).mT
         return TokenLabelOutput(self.head(self.head_drop(features[:, 0])), tokens, Box(*box))
 
-    def _run_stages(self, x: Tensor) -> Tensor:
-        for stage in self.stages:
-            x = self._run(stage, x)
-        return x
-
-    def _run(self, stage: nn.Module, x: Tensor) -> Tensor:
-        return checkpoint(stage, x) if self.grad_checkpointing and self.training else stage(x)
-
-    def _tokens(self, x: Tensor) -> Tensor:
+    def _finish(self, x: Tensor) -> Tensor:
+        """(B, C, h, w) -> (B, 1 + N, C): the class token, then the tokens, all normalised."""
         tokens = self.norm(x).flatten(2).mT
         if self.class_block is None:  # pruned to feature maps
             c = tokens.mean(dim=1, keepdim=True)
@@ -272,31 +258,13 @@ class SVT(SpectralBackbone):
             c = nn.LayerNorm.forward(self.norm, self.class_block(x.flatten(2).mT))  # type: ignore[arg-type]
         return torch.cat([c, tokens], dim=1)
 
+    def _feature_map(self, stage: int, x: Tensor) -> Tensor:
+        return self.norm(x) if stage == len(self.feature_info) - 1 else x
+
     def _pool(self, x: Tensor) -> Tensor:
         if self.global_pool == "token":
             return x[:, 0]
         return x[:, NUM_PREFIX_TOKENS:].mean(dim=1) if self.global_pool == "avg" else x
-
-    def forward_intermediates(
-        self,
-        x: Tensor,
-        indices: int | list[int] | None = None,
-        norm: bool = False,
-        stop_early: bool = False,
-        output_fmt: str = "NCHW",
-        intermediates_only: bool = False,
-    ) -> list[Tensor] | tuple[Tensor, list[Tensor]]:
-        """The stages' maps in `indices` (timm's contract), always after the stage's norm, so `norm` has no effect."""
-        if output_fmt != "NCHW":
-            raise ValueError(f"SVT gives intermediates as NCHW, got output_fmt={output_fmt!r}")
-        take, last = feature_take_indices(len(self.stages), indices)
-        intermediates = []
-        x = self.stem(x)
-        for i, stage in enumerate(self.stages[: last + 1] if stop_early else self.stages):
-            x = self._run(stage, x)
-            if i in take:
-                intermediates.append(self.norm(x) if i == len(self.feature_info) - 1 else x)
-        return intermediates if intermediates_only else (self._tokens(x), intermediates)
 
     def prune_intermediate_layers(
         self, indices: int | list[int] = 1, prune_norm: bool = False, prune_head: bool = True
@@ -332,10 +300,6 @@ class SVT(SpectralBackbone):
             (r"^class_block|^norm", (9999,)),
         ]
         return {"stem": r"^stem", "blocks": blocks}
-
-    @torch.jit.ignore
-    def set_grad_checkpointing(self, enable: bool = True) -> None:
-        self.grad_checkpointing = enable
 
     @torch.jit.ignore
     def get_classifier(self) -> nn.Module:
