@@ -264,6 +264,7 @@ def test_compiles_and_exports_whole(name: str, x: Tensor) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("cpp_compiler")
 @pytest.mark.parametrize("name", ["affnet_et", "svt_h_s"])
 def test_compiled_training_step_equals_eager(name: str, x: Tensor) -> None:
     model = twin(name, drop_rate=0.0).train()

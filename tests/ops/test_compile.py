@@ -24,7 +24,10 @@ class Spectral(nn.Module):
         return irfft2(*(part.reshape(re.shape) for part in mixed), size)
 
 
-@pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "backend",
+    ["aot_eager", pytest.param("inductor", marks=[pytest.mark.slow, pytest.mark.usefixtures("cpp_compiler")])],
+)
 @pytest.mark.parametrize("form", ["matrices", "convolutions"])
 def test_compiles_whole_at_several_sizes(form: str, backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if form == "convolutions":
