@@ -12,6 +12,7 @@ from timm.optim import create_optimizer_v2
 from torch import Tensor, nn
 
 import spectralvision as sv
+from tests.marks import needs_compiler
 from tests.models.twins import NAMES, SIZE, num_stages, twin
 from tests.tolerances import FUSED, SINGLE
 
@@ -264,7 +265,7 @@ def test_compiles_and_exports_whole(name: str, x: Tensor) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("cpp_compiler")
+@needs_compiler
 @pytest.mark.parametrize("name", ["affnet_et", "svt_h_s"])
 def test_compiled_training_step_equals_eager(name: str, x: Tensor) -> None:
     model = twin(name, drop_rate=0.0).train()

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from spectralvision.ops import complex_linear, dtcwt2d, dtcwt_forms, idtcwt2d, irfft2, rfft2
+from tests.marks import needs_compiler
 from tests.tolerances import SINGLE
 
 
@@ -26,7 +27,7 @@ class Spectral(nn.Module):
 
 @pytest.mark.parametrize(
     "backend",
-    ["aot_eager", pytest.param("inductor", marks=[pytest.mark.slow, pytest.mark.usefixtures("cpp_compiler")])],
+    ["aot_eager", pytest.param("inductor", marks=[pytest.mark.slow, needs_compiler])],
 )
 @pytest.mark.parametrize("form", ["matrices", "convolutions"])
 def test_compiles_whole_at_several_sizes(form: str, backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
