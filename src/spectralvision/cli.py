@@ -39,6 +39,8 @@ Precision = Annotated[
     Literal["auto", "32", "bf16-mixed", "16-mixed"], tyro.conf.arg(help="Number format; auto: bf16-mixed where fast.")
 ]
 BatchSize = Annotated[int, tyro.conf.arg(help="Images at a time.")]
+DryRun = Annotated[bool, tyro.conf.arg(help="Stop after saying what would be done; nothing is written.")]
+Resume = Annotated[str | None, tyro.conf.arg(help="An unfinished run folder to go on with; takes no settings.")]
 Workers = Annotated[int | Literal["auto"], tyro.conf.arg(help="Processes that read images.")]
 
 
@@ -224,23 +226,38 @@ def _dispatch(argv: list[str]) -> int:
 def _parse_train(argv: list[str]) -> Any:
     name = argv.pop(0) if argv and not argv[0].startswith("-") else next(iter(RECIPES))
     recipe = find_recipe(name)
-    fields: list[Any] = [("recipe", recipe), ("json", Json, dataclasses.field(default=False))]
+    resume = any(word.split("=")[0] == "--resume" for word in argv) and not {"-h", "--help"} & set(argv)
+    if resume and (given := [word for word in argv if word in dict(_options(recipe))]):
+        raise UserError(f"train --resume goes on with the settings of the run: leave {given[0]} out.")
+    fields: list[Any] = [] if resume else [("recipe", recipe)]
+    fields += [("dry_run", DryRun, dataclasses.field(default=False))]
+    fields += [("resume", Resume, dataclasses.field(default=None)), ("json", Json, dataclasses.field(default=False))]
     train = dataclasses.make_dataclass("Train", fields, bases=(_Train,), frozen=True, kw_only=True)
     train.__doc__ = f"Train a model and write a run folder. Recipes: {', '.join(RECIPES)}; this is {name}."
-    return _parse(train, "train", argv)
+    job = _parse(train, "train", argv)
+    if resume:
+        object.__setattr__(job, "recipe", recipe.of_run(job.resume))
+    return job
 
 
 class _Train:
     """What `train` does with any recipe."""
 
     recipe: Any
+    resume: str | None
+    dry_run: bool
 
     def run(self) -> dict[str, Any]:
         """Trains; lines of progress go to standard error."""
-        return self.recipe.run(lambda line: print(line, file=sys.stderr, flush=True))
+        return self.recipe.run(
+            lambda line: print(line, file=sys.stderr, flush=True), dry_run=self.dry_run, resume=self.resume
+        )
 
     def show(self, result: dict[str, Any]) -> None:
         """Where the run is, how good it is, what to try next."""
+        if self.dry_run:
+            print("nothing was trained or written (--dry-run)")
+            return
         run, data = result["run"], self.recipe.data
         where = f" --data-dir {self.recipe.data_dir}" if self.recipe.data_dir else ""
         where += f" --num-classes {self.recipe.num_classes}" if self.recipe.num_classes else ""

@@ -91,6 +91,13 @@ def read_json(path: Path) -> dict[str, Any]:
     return value
 
 
+def refuse_taken(out: str | Path | None) -> None:
+    """Raises `UserError` when `out` exists and is not an empty folder: a run is never overwritten."""
+    folder = Path(out) if out is not None else None
+    if folder and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UserError(f"{folder} exists and is not an empty folder: name another with --out.")
+
+
 def new_run_folder(name: str, out: str | Path | None = None, root: str | Path = "runs") -> Path:
     """Makes the folder of a new run: `out`, or `root/name`, then `root/name-2`, `-3`, ... when those are taken.
 
@@ -99,9 +106,8 @@ def new_run_folder(name: str, out: str | Path | None = None, root: str | Path = 
     """
     try:
         if out is not None:
+            refuse_taken(out)
             folder = Path(out)
-            if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-                raise UserError(f"{folder} exists and is not an empty folder: name another with --out.")
             folder.mkdir(parents=True, exist_ok=True)
             return folder
         base = Path(root) / (re.sub(r"[^\w.-]+", "-", name).strip("-.") or "run")
@@ -116,3 +122,11 @@ def new_run_folder(name: str, out: str | Path | None = None, root: str | Path = 
                 number += 1
     except OSError as error:
         raise UserError(f"the run folder cannot be made ({error}): name another with --out.") from None
+
+
+def spoken(seconds: float) -> str:
+    """A length of time as a person says it: 40 s, 3 min, 2 h 10 min."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"

@@ -97,7 +97,7 @@ def test_the_head_is_reset_where_classes_differ_and_kept_where_not(trained, phot
 
     def head(folder):
         fields = replace(recipe, data=str(folder), model=str(run))
-        data = classification._data(fields)
+        data, _ = classification._data(fields)
         model, _ = classification._model(classification._resolved(fields, data), data)
         return model.get_classifier().weight
 
@@ -123,7 +123,7 @@ def test_what_auto_becomes():
     from spectralvision.recipes.classification import _data, _resolved
 
     digits = Classification(data="digits")
-    data = _data(digits)
+    data, _ = _data(digits)
     settled = _resolved(digits, data)
     assert (settled.epochs, settled.batch_size) == (15, 32)
     assert settled.optimisation.lr == pytest.approx(2e-3 * np.sqrt(0.5), rel=1e-2)
@@ -160,7 +160,7 @@ def test_one_class_is_refused(tmp_path):
 def test_a_run_that_fails_says_so_in_its_record(photos, tmp_path, monkeypatch):
     from spectralvision.tasks import classification
 
-    def broken(*args):
+    def broken(*args, **options):
         raise RuntimeError("out of luck")
 
     monkeypatch.setattr(classification, "fit", broken)

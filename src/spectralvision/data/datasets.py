@@ -28,6 +28,10 @@ class Images(ABC):
     def image(self, index: int) -> Image.Image:
         """The image as 8-bit RGB."""
 
+    def encoded(self, index: int) -> bytes | None:
+        """The file that the image is decoded from; None where there is none, and nothing that could be broken."""
+        return None
+
     @abstractmethod
     def name(self, index: int) -> str:
         """What a person calls this image, unique in the data set: a path, or a file and a row."""
@@ -42,6 +46,9 @@ class FileImages(Images):
 
     def image(self, index: int) -> Image.Image:
         return open_image(self.root / self.files[index])
+
+    def encoded(self, index: int) -> bytes | None:
+        return (self.root / self.files[index]).read_bytes()
 
     def name(self, index: int) -> str:
         return self.files[index]
@@ -72,6 +79,10 @@ class ReaderImages(Images):
         image = self.reader[index][0]
         return to_rgb(image) if isinstance(image, Image.Image) else open_image(image.read(), self.name(index))
 
+    def encoded(self, index: int) -> bytes | None:
+        image = self.reader[index][0]
+        return None if isinstance(image, Image.Image) else bytes(image.read())
+
     def name(self, index: int) -> str:
         return f"{self.title}/{index}"
 
@@ -86,6 +97,9 @@ class Subset(Images):
     def image(self, index: int) -> Image.Image:
         return self.base.image(int(self.indices[index]))
 
+    def encoded(self, index: int) -> bytes | None:
+        return self.base.encoded(int(self.indices[index]))
+
     def name(self, index: int) -> str:
         return self.base.name(int(self.indices[index]))
 
@@ -99,6 +113,9 @@ class Relabelled(Images):
 
     def image(self, index: int) -> Image.Image:
         return self.base.image(index)
+
+    def encoded(self, index: int) -> bytes | None:
+        return self.base.encoded(index)
 
     def name(self, index: int) -> str:
         return self.base.name(index)

@@ -54,12 +54,20 @@ class ParquetImages(Images):
         self._starts = np.cumsum([0, *(table.num_rows for table in tables)])
 
     def image(self, index: int) -> Image.Image:
+        source = self._source(index)
+        return open_image(source, name=self.name(index) if isinstance(source, bytes) else None)
+
+    def encoded(self, index: int) -> bytes | None:
+        source = self._source(index)
+        return source if isinstance(source, bytes) else source.read_bytes()
+
+    def _source(self, index: int) -> bytes | Path:
         value = self._table[self._image][index].as_py()
         if isinstance(value, dict):
             if value.get("bytes") is None and value.get("path"):
-                return open_image(self.files[0].parent / value["path"])
+                return self.files[0].parent / value["path"]
             value = value.get("bytes")
-        return open_image(value or b"", name=self.name(index))
+        return value or b""
 
     def name(self, index: int) -> str:
         shard = int(np.searchsorted(self._starts, index, side="right")) - 1

@@ -4,16 +4,16 @@ Claim: 97 % and more of the held-out handwritten digits are classified rightly a
 Command: `spectralvision train --data digits`
 """
 
+import contextlib
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from spectralvision.data.transforms import Augmentation
-from spectralvision.runs import UserError, new_run_folder, require_extra, write_json
+from spectralvision.runs import UserError, new_run_folder, read_json, refuse_taken, require_extra, write_json
 from spectralvision.tasks.optimisation import Auto, Optimisation
 
 if TYPE_CHECKING:  # a command that only shows its help loads neither
@@ -60,36 +60,60 @@ class Classification:
     optimisation: Optimisation = field(default_factory=Optimisation)
     augmentation: Augmentation = field(default_factory=Augmentation)
 
-    def run(self, say: Say = print) -> dict[str, Any]:
+    def run(self, say: Say = print, dry_run: bool = False, resume: str | Path | None = None) -> dict[str, Any]:
         """Trains; returns what `run.json` holds of the result. `say` takes lines for the person who waits.
+
+        Args:
+            say: Called with each line.
+            dry_run: Stop after saying what would be done; nothing is written.
+            resume: The folder of an unfinished run of this very recipe, to go on with.
 
         Raises:
             UserError: Data, model or settings that do not work.
         """
         require_extra("train", "lightning", "torchmetrics", "rich")
-        return _train(self, say)
+        return _train(self, say, dry_run, None if resume is None else Path(resume))
+
+    @classmethod
+    def of_run(cls, run: str | Path) -> "Classification":
+        """The recipe of a run folder, everything `auto` filled in.
+
+        Raises:
+            UserError: There is no record of such a recipe.
+        """
+        fields: Any = read_json(Path(run) / "run.json").get("recipe")
+        try:
+            parts = {"optimisation": Optimisation, "augmentation": Augmentation}
+            return cls(**(fields | {name: kind(**fields[name]) for name, kind in parts.items()}))
+        except (TypeError, KeyError) as error:
+            raise UserError(f"{Path(run) / 'run.json'} holds no recipe of this version ({error}).") from None
 
 
-def _train(recipe: Classification, say: Say) -> dict[str, Any]:
+def _train(recipe: Classification, say: Say, dry_run: bool, resume: Path | None) -> dict[str, Any]:
+    from spectralvision.recipes import telling
     from spectralvision.tasks import classification as task
     from spectralvision.tasks.loading import architecture
 
     start = time.monotonic()
-    data = _data(recipe)
+    if resume is None:
+        refuse_taken(recipe.out)
+    data, notes = _data(recipe)
     recipe = _resolved(recipe, data)
-    model, recipe = _model(recipe, data)
+    if resume is not None:
+        _refuse_resume(resume, data)
+    model, recipe = _model(recipe, data, fresh=resume is None)
     accelerator, precision = task.choose_device(recipe.device, recipe.precision)
     engine = {"accelerator": accelerator, "precision": precision}
-    run = new_run_folder(f"{_word(data.name)}-{architecture(model)}", recipe.out)
-    for line in _announcement(recipe, data, model, engine):
+    loaders = _loaders(recipe, data, model)
+    for line in (*telling.announcement(recipe, data, model, engine, loaders), *notes):
         say(line)
-    facts = {"recipe": asdict(recipe), "data": _data_facts(data), "engine": engine, "versions": _versions()}
-    write_json(run / "run.json", {"status": "running", **facts})
-    assert recipe.epochs != "auto"
-    module = task.Classifier(model, recipe.optimisation, recipe.epochs, recipe.seed)
-    status: dict[str, Any] = {"status": "failed"}
-    try:
-        best = task.fit(module, *_loaders(recipe, data, model), run, engine, say).best
+    if dry_run:
+        return {"dry_run": True, "model": architecture(model), "recipe": asdict(recipe)}
+    run = resume or new_run_folder(f"{_word(data.name)}-{architecture(model)}", recipe.out)
+    with _recorded(run, telling.record(recipe, data, engine)) as status:
+        assert recipe.epochs != "auto"
+        module = task.Classifier(model, recipe.optimisation, recipe.epochs, recipe.seed)
+        best = task.fit(module, *loaders, run, engine, say, resume=resume is not None).best
         assert best is not None, "every epoch validates"
         result = {
             "run": str(run),
@@ -99,23 +123,66 @@ def _train(recipe: Classification, say: Say) -> dict[str, Any]:
             "epochs": recipe.epochs,
             "seconds": round(time.monotonic() - start, 1),
         }
-        status = {"status": "finished", "results": result}
-        return result
-    except KeyboardInterrupt:
-        status = {"status": "interrupted"}
-        raise KeyboardInterrupt(f"the best weights so far are in {run}") from None
-    finally:
+        status |= {"status": "finished", "results": result}
+    return result
+
+
+@contextlib.contextmanager
+def _recorded(run: Path, facts: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Keeps `run.json`: running, then what the block writes into the dictionary it gets, else how it ended."""
+    from spectralvision.tasks.classification import kept
+
+    write_json(run / "run.json", {"status": "running", **facts})
+    status: dict[str, Any] = {"status": "failed"}
+    try:
+        yield status
         write_json(run / "run.json", status | facts)
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt):
+            status["status"] = "interrupted"
+        elif isinstance(error, UserError):
+            status["error"] = str(error)
+        with contextlib.suppress(OSError):  # on a full disk the record of the start stays
+            write_json(run / "run.json", status | facts)
+        if isinstance(error, KeyboardInterrupt):
+            raise KeyboardInterrupt(kept(run)) from None
+        raise
 
 
-def _data(recipe: Classification) -> "Data":
+def _data(recipe: Classification) -> tuple["Data", list[str]]:
+    """The images to train on and to validate on, and what there is to say of them."""
+    from spectralvision.data.checking import checked
     from spectralvision.data.datasets import carve
     from spectralvision.data.opening import open_data
+    from spectralvision.recipes.telling import data_notes
 
     data = carve(open_data(recipe.data, recipe.data_dir, recipe.num_classes), recipe.val_fraction, recipe.seed)
     if len(data.classes) < 2:
         raise UserError(f"{data.name} has one class only ({data.classes[0]}): there is nothing to tell apart.")
-    return data
+    data, skipped, twins = checked(data)
+    facts = {"skipped": [asdict(one) for one in skipped], "in_train_and_val": [asdict(twin) for twin in twins]}
+    return replace(data, facts=data.facts | facts), data_notes(data, skipped, twins)
+
+
+def _refuse_resume(run: Path, data: "Data") -> None:
+    """Raises `UserError` when a run is finished, has nothing to go on from, or was trained on other images."""
+    import torch
+
+    from spectralvision.recipes.telling import fingerprints
+    from spectralvision.tasks.classification import last_checkpoint
+
+    record, checkpoint = read_json(run / "run.json"), last_checkpoint(run)
+    if record.get("status") == "finished":
+        raise UserError(f"{run} is finished: `spectralvision train --model {run} --data DATA` trains its weights on.")
+    if not checkpoint.is_file():
+        raise UserError(f"{run} holds no checkpoint to go on from: no epoch had ended, so start it anew.")
+    if record.get("data", {}).get("fingerprints") != fingerprints(data):
+        raise UserError(f"{data.name} holds other images than {run} was trained on: start a new run.")
+    try:
+        torch.load(checkpoint, map_location="meta", weights_only=True)
+    except Exception as error:  # a broken or hostile file can fail in any way
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{checkpoint} cannot be read ({reason}): start a new run.") from None
 
 
 def _resolved(recipe: Classification, data: "Data") -> Classification:
@@ -142,8 +209,11 @@ def _resolved(recipe: Classification, data: "Data") -> Classification:
     return replace(recipe, epochs=epochs, batch_size=batch, optimisation=fields, augmentation=augmentation)
 
 
-def _model(recipe: Classification, data: "Data") -> tuple["nn.Module", Classification]:
-    """The model at the input size that fits the images, and the recipe with that size."""
+def _model(recipe: Classification, data: "Data", fresh: bool = True) -> tuple["nn.Module", Classification]:
+    """The model at the input size that fits the images, and the recipe with that size.
+
+    Not `fresh`: its weights will come from a checkpoint.
+    """
     import torch
 
     from spectralvision.data.loading import median_side
@@ -155,7 +225,7 @@ def _model(recipe: Classification, data: "Data") -> tuple["nn.Module", Classific
     else:
         size = recipe.input_size
     torch.manual_seed(recipe.seed)
-    model, problem = _built(recipe, data, size), None
+    model = _built(recipe if fresh else replace(recipe, pretrained=False), data, size)
     if (problem := loading.check_forward(model, size)) and recipe.input_size == "auto" and size != most:
         size = most
         model = _built(recipe, data, size)
@@ -194,43 +264,6 @@ def _loaders(recipe: Classification, data: "Data", model: "nn.Module") -> tuple[
         loading.train_loader(train, train_transform(recipe.augmentation, config), batch, recipe.seed, workers),
         loading.eval_loader(data.split("val"), eval_transform(config), batch, workers),
     )
-
-
-def _announcement(recipe: Classification, data: "Data", model: "nn.Module", engine: dict[str, str]) -> list[str]:
-    """Three lines: what was found, what is trained, how."""
-    from spectralvision.tasks.loading import architecture
-
-    counts = ", ".join(f"{len(images)} {name}" for name, images in data.splits.items())
-    carved = data.facts.get("val_carved")
-    cut = f" (val: {carved['fraction']:.0%} of {carved['from']}, seed {carved['seed']})" if carved else ""
-    millions = sum(parameter.numel() for parameter in model.parameters()) / 1e6
-    weights = "trained weights" if recipe.pretrained or Path(recipe.model).is_dir() else "from scratch"
-    return [
-        f"data   {data.name}: {len(data.classes)} classes; {counts} images{cut}",
-        f"model  {architecture(model)}: {millions:.2f} M parameters, {weights}, {recipe.input_size} x "
-        f"{recipe.input_size} pixels",
-        f"train  {recipe.epochs} epochs, batch {recipe.batch_size}, learning rate {recipe.optimisation.lr:g}, "
-        f"on {engine['accelerator']} in {engine['precision']}",
-    ]
-
-
-def _data_facts(data: "Data") -> dict[str, Any]:
-    return {
-        "name": data.name,
-        "classes": list(data.classes),
-        "images": {name: len(images) for name, images in data.splits.items()},
-        **data.facts,
-    }
-
-
-def _versions() -> dict[str, str]:
-    versions = {}
-    for package in ("spectralvision", "torch", "timm", "lightning"):
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:  # run from a checkout that is not installed
-            versions[package] = "unknown"
-    return versions
 
 
 def _word(name: str) -> str:

@@ -1,7 +1,6 @@
-"""Classification: the Lightning module, its callbacks, and evaluation and prediction on the same engine."""
+"""Classification: the Lightning module, and training, evaluation and prediction on the same engine."""
 
-import csv
-import io
+import errno
 import logging
 import signal
 import sys
@@ -14,9 +13,8 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint
 from timm.data import Mixup
-from timm.optim import create_optimizer_v2
 from timm.scheduler import create_scheduler_v2
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
@@ -24,12 +22,18 @@ from torch.utils.data import DataLoader
 from torchmetrics import Accuracy, MeanMetric, Metric, MetricCollection
 
 from spectralvision.data.loading import seeded
-from spectralvision.runs import write_text
-from spectralvision.tasks.loading import save_model
+from spectralvision.runs import UserError
+from spectralvision.tasks import trial
+from spectralvision.tasks.callbacks import KeepBest, ProgressBar, WholeCheckpoints
 from spectralvision.tasks.optimisation import Optimisation
 
 Batch = tuple[Tensor, Tensor]
 MIXING, DROPPING = 1, 2  # what a seed is for
+LOOK = 50  # updates between looks at a loss on an accelerator, as each look waits for it
+
+
+class NotFiniteError(ArithmeticError):
+    """The loss is no number any more."""
 
 
 class Classifier(pl.LightningModule):
@@ -39,6 +43,7 @@ class Classifier(pl.LightningModule):
         super().__init__()
         self.model, self.optimisation, self.epochs, self.seed = model, optimisation, epochs, seed
         self.seen = 0  # images judged
+        self._lost: Tensor | None = None  # the first update whose loss is no number, counted from 1; 0: none
         self.num_classes = int(model.num_classes)  # type: ignore[arg-type]
         options: dict[str, Any] = {"task": "multiclass", "num_classes": self.num_classes}
         top5 = {"top5": Accuracy(**options, top_k=5)} if self.num_classes > 5 else {}
@@ -72,9 +77,23 @@ class Classifier(pl.LightningModule):
             torch.manual_seed(torch.initial_seed())  # reaches the accelerator's generator too
             logits = self.model(images)
         loss = cross_entropy(logits, targets, label_smoothing=smoothing)
+        self._watch(loss.detach())
         self._count(self.train_scores, loss, logits, labels)
         self.log("loss", loss.detach(), prog_bar=True, logger=False)
         return loss
+
+    def _watch(self, loss: Tensor) -> None:
+        lost = torch.zeros((), dtype=torch.int64, device=loss.device) if self._lost is None else self._lost
+        self._lost = torch.where(loss.isfinite() | (lost > 0), lost, self.global_step + 1)
+        if loss.device.type == "cpu" or self.global_step % LOOK == 0:
+            self._refuse_lost()
+
+    def _refuse_lost(self) -> None:
+        if self._lost is not None and (step := int(self._lost)):
+            raise NotFiniteError(f"the loss is no number at step {step}, in epoch {self.current_epoch + 1}")
+
+    def on_validation_epoch_start(self) -> None:
+        self._refuse_lost()
 
     def validation_step(self, batch: Batch) -> None:
         logits = self.model(batch[0])
@@ -98,13 +117,7 @@ class Classifier(pl.LightningModule):
         fields, trainer = self.optimisation, self.trainer
         assert fields is not None
         assert not isinstance(fields.lr, str), "resolve against the data first"
-        optimizer = create_optimizer_v2(
-            self.model,
-            opt=fields.opt,
-            lr=fields.lr,
-            weight_decay=fields.weight_decay,
-            layer_decay=fields.layer_decay,
-        )
+        optimizer = trial.make_optimizer(self.model, fields)
         scheduler, _ = create_scheduler_v2(
             optimizer,
             sched=fields.sched,
@@ -127,59 +140,6 @@ def _scores(**scores: Metric) -> MetricCollection:
     return MetricCollection(dict(scores), compute_groups=False)  # type: ignore[arg-type]
 
 
-class KeepBest(Callback):
-    """After each validation: a row of `metrics.csv`, a line where no progress bar is, and the best weights so far.
-
-    The best is the highest validation top-1, of equals the one with the lowest loss.
-    """
-
-    def __init__(self, run: Path, say: Callable[[str], None] | None = None) -> None:
-        self.run, self.say = run, say
-        self.rows: list[dict[str, Any]] = []
-        self.best: dict[str, Any] | None = None
-        self._start = time.monotonic()
-
-    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        assert isinstance(pl_module, Classifier)
-        train = {name: float(value) for name, value in pl_module.train_scores.compute().items()}
-        val = {name: float(value) for name, value in pl_module.scores.compute().items()}
-        pl_module.log("val_top1", val["top1"], prog_bar=True, logger=False)
-        pl_module.train_scores.reset()
-        pl_module.scores.reset()
-        row: dict[str, Any] = {
-            "epoch": trainer.current_epoch + 1,
-            "step": trainer.global_step,
-            "lr": max(group["lr"] for group in trainer.optimizers[0].param_groups),
-            **{f"train_{name}": value for name, value in train.items()},
-            **{f"val_{name}": value for name, value in val.items()},
-            "seconds": round(time.monotonic() - self._start, 1),
-        }
-        self.rows.append(row)
-        self._write()
-        if self.best is None or (-val["top1"], val["loss"]) < (-self.best["val_top1"], self.best["val_loss"]):
-            save_model(pl_module.model, self.run)
-            self.best = row
-        if self.say:
-            self.say(
-                f"epoch {row['epoch']}/{trainer.max_epochs}  train loss {train['loss']:.3f}  "
-                f"val loss {val['loss']:.3f}  val top-1 {val['top1']:.2%}  {row['seconds']:.0f} s"
-            )
-
-    def _write(self) -> None:
-        text = io.StringIO()
-        writer = csv.DictWriter(text, fieldnames=list(self.rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(self.rows)
-        write_text(self.run / "metrics.csv", text.getvalue())
-
-
-class ProgressBar(RichProgressBar):
-    """Lightning's bar, with epochs counted from 1 as everywhere else here."""
-
-    def _get_train_description(self, current_epoch: int) -> str:
-        return f"Epoch {current_epoch + 1}/{self.trainer.max_epochs}".ljust(len("Validation"))
-
-
 def choose_device(device: str = "auto", precision: str = "auto") -> tuple[str, str]:
     """(accelerator, precision): the accelerator at hand, and bfloat16 where it is fast, else float32."""
     if device == "auto":
@@ -192,11 +152,14 @@ def choose_device(device: str = "auto", precision: str = "auto") -> tuple[str, s
 
 
 def fit(module: Classifier, train: DataLoader[Any], val: DataLoader[Any], run: Path, options: dict[str, Any],
-        say: Callable[[str], None]) -> KeepBest:  # fmt: skip
+        say: Callable[[str], None], resume: bool = False) -> KeepBest:  # fmt: skip
     """Trains; the best weights, metrics and the last checkpoint are in `run` when it returns or is interrupted.
+
+    With `resume` it goes on from that checkpoint; the result is that of a run without the interruption.
 
     Raises:
         KeyboardInterrupt: On Ctrl-C, after Lightning has closed down.
+        UserError: The loss is no number any more, the disk is full, or memory does not suffice.
     """
     fields = module.optimisation
     assert fields is not None
@@ -206,15 +169,57 @@ def fit(module: Classifier, train: DataLoader[Any], val: DataLoader[Any], run: P
     if fields.ema is not None:
         callbacks.append(EMAWeightAveraging(decay=fields.ema))
     with _quiet():
-        trainer = _trainer(options, callbacks, max_epochs=module.epochs, gradient_clip_val=fields.clip_grad)
+        trainer = _trainer(
+            options,
+            callbacks,
+            max_epochs=module.epochs,
+            gradient_clip_val=fields.clip_grad,
+            plugins=[WholeCheckpoints()],
+        )
+        checkpoint = str(last_checkpoint(run)) if resume else None
+        failure, resumable = None, False
         try:
-            trainer.fit(module, train, val)
+            trainer.fit(module, train, val, ckpt_path=checkpoint, weights_only=True)
         except SystemExit:
             if not trainer.interrupted:
                 raise
             signal.signal(signal.SIGINT, signal.default_int_handler)  # Lightning left it ignored
             raise KeyboardInterrupt from None
+        except Exception as error:
+            failure, resumable = _mishap(error)
+            if failure is None:
+                raise
+    if failure is not None:  # outside of the handler, which keeps the tensors of the failed step alive
+        if failure == MEMORY:
+            failure = trial.too_large(module.model.cpu(), fields, train.batch_size or 1, options)
+        raise UserError(f"{failure.rstrip('.')}; {kept(run, resumable)}.")
     return keep
+
+
+MEMORY = "out of memory"
+
+
+def last_checkpoint(run: Path) -> Path:
+    """Where a run keeps what it goes on from."""
+    return run / "checkpoints" / "last.ckpt"
+
+
+def kept(run: Path, resumable: bool = True) -> str:
+    """What an unfinished run holds, and how it goes on, in words."""
+    if not (run / "model.safetensors").exists():
+        return f"no epoch had ended, so {run} holds no weights"
+    on = f"; `spectralvision train --resume {run}` goes on" if resumable and last_checkpoint(run).exists() else ""
+    return f"the best weights so far are in {run}{on}"
+
+
+def _mishap(error: Exception) -> tuple[str | None, bool]:
+    """What the person who waits can mend, in words, and whether going on mends it; None for our own mistakes."""
+    if isinstance(error, NotFiniteError):
+        return f"{error}: a lower --lr or --precision 32 may help", False
+    if trial.out_of_memory(error):
+        return MEMORY, False
+    full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left on device" in str(error)
+    return (f"the disk is full ({error})" if full else None), full
 
 
 def evaluate(module: Classifier, loader: DataLoader[Any], options: dict[str, Any]) -> dict[str, Any]:
@@ -245,7 +250,7 @@ def _trainer(options: dict[str, Any], callbacks: list[Callback] | None = None, *
     bar = sys.stderr.isatty()
     callbacks = list(callbacks or [])
     if bar:
-        callbacks.append(ProgressBar(refresh_rate=2, console_kwargs={"stderr": True}))
+        callbacks.append(ProgressBar(next((one for one in callbacks if isinstance(one, KeepBest)), None)))
     return pl.Trainer(
         accelerator=options["accelerator"],
         precision=options["precision"],

@@ -1,0 +1,160 @@
+"""What a run says of itself: before it starts, to the person who waits, and afterwards in `run.json`."""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spectralvision.runs import spoken
+
+if TYPE_CHECKING:
+    from torch import nn
+    from torch.utils.data import DataLoader
+
+    from spectralvision.data.checking import Skipped, Twin
+    from spectralvision.data.datasets import Data
+    from spectralvision.recipes.classification import Classification
+
+FEW = 50  # validation images below which top-1 is coarse
+UNEVEN = 5  # times as many images in the largest class as in the smallest
+
+
+def announcement(
+    recipe: "Classification", data: "Data", model: "nn.Module", engine: dict[str, str], loaders: tuple[Any, Any]
+) -> Iterator[str]:
+    """Three lines: what was found, what is trained, how. The last one takes some training steps on a copy.
+
+    Raises:
+        UserError: A batch does not fit into memory.
+    """
+    from spectralvision.tasks.loading import architecture
+
+    counts = ", ".join(f"{len(images)} {name}" for name, images in data.splits.items())
+    carved = data.facts.get("val_carved")
+    cut = f" (val: {carved['fraction']:.0%} of {carved['from']}, seed {carved['seed']})" if carved else ""
+    yield f"data   {data.name}: {len(data.classes)} classes; {counts} images{cut}"
+    millions = sum(parameter.numel() for parameter in model.parameters()) / 1e6
+    weights = "trained weights" if recipe.pretrained or Path(recipe.model).expanduser().is_dir() else "from scratch"
+    yield (
+        f"model  {architecture(model)}: {millions:.2f} M parameters, {_macs(model)}, {weights}, {recipe.input_size} x "
+        f"{recipe.input_size} pixels"
+    )
+    yield (
+        f"train  {recipe.epochs} epochs, batch {recipe.batch_size}, learning rate {recipe.optimisation.lr:g}, "
+        f"on {engine['accelerator']} in {engine['precision']}, about "
+        f"{spoken(expected_seconds(recipe, model, engine, *loaders))}"
+    )
+
+
+def expected_seconds(
+    recipe: "Classification", model: "nn.Module", engine: dict[str, str], train: "DataLoader[Any]",
+    val: "DataLoader[Any]",
+) -> float:  # fmt: skip
+    """Seconds of a whole run, from some training steps on a copy and some images read; no state is changed.
+
+    Validating an image is taken for a third of training on it. Readers work beside an accelerator, but share a CPU.
+    """
+    from spectralvision.tasks.trial import seconds_per_step
+
+    assert not isinstance(recipe.epochs, str)
+    assert not isinstance(recipe.batch_size, str)
+    computing = seconds_per_step(model, recipe.optimisation, recipe.batch_size, engine) / recipe.batch_size
+    total = 0.0
+    for loader, passes in ((train, 1.0), (val, 1 / 3)):
+        reading = _seconds_per_image(loader) / max(1, loader.num_workers)
+        beside = loader.num_workers > 0 and engine["accelerator"] != "cpu"
+        images = len(loader) * recipe.batch_size
+        total += images * (max(passes * computing, reading) if beside else passes * computing + reading)
+    return recipe.epochs * total
+
+
+def _seconds_per_image(loader: "DataLoader[Any]", sample: int = 8) -> float:
+    """Of reading and transforming one, in this process; nothing for a stream, which would lose its first images."""
+    samples: Any = loader.dataset
+    if not hasattr(samples, "images"):
+        return 0.0
+    indices = np.unique(np.linspace(0, len(samples) - 1, num=sample).astype(int))
+    samples[int(indices[0])]  # opens what stays open
+    start = time.monotonic()
+    for index in indices:
+        samples[int(index)]
+    return (time.monotonic() - start) / len(indices)
+
+
+def _macs(model: "nn.Module") -> str:
+    from spectralvision.analysis import count_macs
+    from spectralvision.tasks.loading import data_config
+
+    try:
+        return f"{count_macs(model, tuple(data_config(model)['input_size'])) / 1e9:.3g} GMACs"
+    except Exception:  # some model of timm's may compute what the meta device cannot
+        return "unknown GMACs"
+
+
+def data_notes(data: "Data", skipped: Sequence["Skipped"], twins: Sequence["Twin"]) -> list[str]:
+    """Lines about images that are left out, stand twice, are few, or come in uneven numbers."""
+    notes = []
+    if skipped:
+        named = _some([f"{one.image} ({one.reason})" for one in skipped])
+        notes.append(f"skip   {_images(len(skipped))} that cannot be read: {named}")
+    if twins:
+        pairs = _some([f"{twin.train} = {twin.val}" for twin in twins])
+        notes.append(f"note   {_images(len(twins))} of val also in train, which makes val top-1 too good: {pairs}")
+    if (few := len(data.splits["val"])) < FEW:
+        notes.append(f"note   {_images(few)} in val: one more right or wrong moves top-1 by {1 / few:.1%}")
+    labels = getattr(data.splits["train"], "labels", None)
+    if labels is not None:
+        counts = np.bincount(labels, minlength=len(data.classes))
+        if counts.max() >= UNEVEN * counts.min():
+            most, least = (data.classes[int(pick(counts))] for pick in (np.argmax, np.argmin))
+            notes.append(
+                f"note   classes are uneven: {counts.max()} images of {most}, {counts.min()} of {least} in train"
+            )
+    return notes
+
+
+def record(recipe: "Classification", data: "Data", engine: dict[str, str]) -> dict[str, Any]:
+    """What `run.json` holds of a run from its start."""
+    return {"recipe": asdict(recipe), "data": _data_facts(data), "engine": engine, "versions": _versions()}
+
+
+def _data_facts(data: "Data") -> dict[str, Any]:
+    """What `run.json` holds of the data."""
+    return {
+        "name": data.name,
+        "classes": list(data.classes),
+        "images": {name: len(images) for name, images in data.splits.items()},
+        "fingerprints": fingerprints(data),
+        **data.facts,
+    }
+
+
+def fingerprints(data: "Data") -> dict[str, str]:
+    """Tells whether a run is resumed on the images it began with."""
+    from spectralvision.data.datasets import Images, fingerprint
+
+    splits = {name: data.splits[name] for name in ("train", "val")}
+    return {name: fingerprint(images) for name, images in splits.items() if isinstance(images, Images)}
+
+
+def _versions() -> dict[str, str]:
+    """Of what computes."""
+    found = {}
+    for package in ("spectralvision", "torch", "timm", "lightning"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:  # run from a checkout that is not installed
+            found[package] = "unknown"
+    return found
+
+
+def _images(number: int) -> str:
+    return "1 image" if number == 1 else f"{number} images"
+
+
+def _some(names: Sequence[str], limit: int = 5) -> str:
+    return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")
