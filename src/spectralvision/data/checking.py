@@ -1,19 +1,21 @@
 """Images that cannot be read are left out before training; images that stand in train and in val are named.
 
 What is guaranteed: before the first update every image file of both splits has been decoded to its last byte; one that
-fails, is cut short, empty or too large is left out of its split, counted and named. This costs at most the reading of one
-epoch, for JPEG about a quarter. A file that breaks later ends the run with a sentence naming it. Damage that a
+fails, is cut short, empty or too large is left out of its split, counted and named. This costs at most the reading of
+one epoch, for JPEG about a quarter. A file that breaks later ends the run with a sentence naming it. Damage that a
 decoder does not notice goes unnoticed. Streams and images held in memory are not checked.
 """
 
 import hashlib
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
+from PIL import Image
 
 from spectralvision.data.datasets import Data, Images, Stream, Subset
 from spectralvision.data.images import problem_of
@@ -54,13 +56,15 @@ def checked(data: Data) -> tuple[Data, list[Skipped], list[Twin]]:
             continue
         good: list[int] = []
         digests[split] = {}
-        for index, (digest, reason) in enumerate(_looks(images)):
-            if reason is not None:
-                skipped.append(Skipped(split, images.name(index), reason))
-                continue
-            good.append(index)
-            if digest is not None:
-                digests[split].setdefault(digest, images.name(index))
+        with warnings.catch_warnings():  # here, as it reaches all threads and none may undo it for another
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            for index, (digest, reason) in enumerate(_looks(images)):
+                if reason is not None:
+                    skipped.append(Skipped(split, images.name(index), reason))
+                    continue
+                good.append(index)
+                if digest is not None:
+                    digests[split].setdefault(digest, images.name(index))
         _refuse_nothing(data, split, images, good, skipped)
         splits[split] = images if len(good) == len(images) else Subset(images, good)
     train, val = digests.get("train", {}), digests.get("val", {})

@@ -36,7 +36,9 @@ def open_image(source: str | Path | bytes, name: str | None = None) -> Image.Ima
     """
     name = name or (str(source) if not isinstance(source, bytes) else "the image")
     try:
-        return _decoded(source)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit here is the higher one
+            return _decoded(source)
     except FileNotFoundError:
         raise UserError(f"{name} does not exist.") from None
     except Exception as error:  # decoders of broken files fail in many ways, all of them the file's fault
@@ -56,14 +58,12 @@ def problem_of(content: bytes) -> str | None:
 
 
 def _decoded(source: str | Path | bytes, small: bool = False) -> Image.Image:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit here is the higher one
-        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise Image.DecompressionBombError
-            if small:
-                image.draft(image.mode, (1, 1))
-            return to_rgb(ImageOps.exif_transpose(image))
+    with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
+        if image.width * image.height > MAX_PIXELS:
+            raise Image.DecompressionBombError
+        if small:
+            image.draft(image.mode, (1, 1))
+        return to_rgb(ImageOps.exif_transpose(image))
 
 
 def _reason(error: Exception, source: str | Path | bytes) -> str:

@@ -5,6 +5,7 @@ Command: `spectralvision train --data digits`
 """
 
 import contextlib
+import itertools
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -105,7 +106,7 @@ def _train(recipe: Classification, say: Say, dry_run: bool, resume: Path | None)
     accelerator, precision = task.choose_device(recipe.device, recipe.precision)
     engine = {"accelerator": accelerator, "precision": precision}
     loaders = _loaders(recipe, data, model)
-    for line in (*telling.announcement(recipe, data, model, engine, loaders), *notes):
+    for line in itertools.chain(telling.announcement(recipe, data, model, engine, loaders), notes):
         say(line)
     if dry_run:
         return {"dry_run": True, "model": architecture(model), "recipe": asdict(recipe)}

@@ -1,0 +1,313 @@
+"""Bad input to `train`: one sentence, exit code 2, and nothing lost. The table names each case and its sentence."""
+
+import errno
+import io
+import json
+import os
+import pickle
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import timm
+import torch
+from PIL import Image
+
+from spectralvision.cli import main
+from spectralvision.data.images import MAX_PIXELS
+from spectralvision.tasks import callbacks, classification
+from spectralvision.tasks.loading import load_model
+from tests.pictures import encoded, image_folder, picture
+
+BATCH = 8  # of 24 training images: three updates an epoch
+WORDS = ["--model", "test_resnet", "--epochs", "2", "--batch-size", str(BATCH), "--workers", "0"]
+
+
+class Hostile:
+    """Makes a folder when unpickled as code."""
+
+    def __init__(self, path):
+        self.path = str(path)
+
+    def __reduce__(self):
+        return os.mkdir, (self.path,)
+
+
+def train(*words):
+    return main(["train", *map(str, words)])
+
+
+def photos(root, per_class=10, **options):
+    return image_folder(root / "photos", per_class, **options)
+
+
+def started(root):
+    """Words that train on ten images a class into root/run."""
+    return ["--data", photos(root), *WORDS, "--out", root / "run"]
+
+
+def unfinished(root):
+    """A run that was interrupted in its second epoch."""
+    with pytest.MonkeyPatch.context() as patch:
+        step = classification.Classifier.training_step
+
+        def interrupted(module, batch):
+            if module.global_step == 4:
+                raise KeyboardInterrupt
+            return step(module, batch)
+
+        patch.setattr(classification.Classifier, "training_step", interrupted)
+        assert train(*started(root)) == 130
+    return root / "run"
+
+
+def empty_class(root, patch):
+    (photos(root) / "amber").mkdir()
+    return ["--data", root / "photos"]
+
+
+def one_class(root, patch):
+    return ["--data", photos(root, classes=("red",))]
+
+
+def class_without_a_good_image(root, patch):
+    for file in (photos(root) / "red").iterdir():
+        file.write_bytes(b"")
+    return ["--data", root / "photos", *WORDS]
+
+
+def no_good_image_in_val(root, patch):
+    image_folder(root / "data" / "train", 4)
+    for file in image_folder(root / "data" / "val", 1).glob("*/*"):
+        file.write_text("no image")
+    return ["--data", root / "data", *WORDS]
+
+
+def folder_taken(root, patch):
+    (root / "run").mkdir()
+    (root / "run" / "notes.txt").write_text("mine")
+    return started(root)
+
+
+def loss_lost(root, patch):
+    true, calls = classification.cross_entropy, []
+
+    def spoilt(logits, targets, **options):
+        calls.append(bool(options))  # validation gives none
+        return true(logits, targets, **options) * (float("nan") if sum(calls) == 5 and options else 1)
+
+    patch.setattr(classification, "cross_entropy", spoilt)
+    return started(root)
+
+
+def memory_small(root, patch, fits=4, after=0):
+    model, calls = type(timm.create_model("test_resnet")), []
+    forward = model.forward
+
+    def limited(self, x):
+        calls.append(len(x) > fits)
+        if len(x) > fits and self.training and sum(calls) > after:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return forward(self, x)
+
+    patch.setattr(model, "forward", limited)
+    return started(root)
+
+
+def memory_none(root, patch):
+    return memory_small(root, patch, fits=1)
+
+
+def memory_lost(root, patch):
+    return memory_small(root, patch, fits=2, after=8)  # three trial steps, three updates, a validation
+
+
+def disk_full(root, patch):
+    write, calls = Path.write_bytes, []
+
+    def full(path, content):
+        calls.append(path)
+        if len(calls) > 1:
+            write(path, bytes(content)[:100])
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write(path, content)
+
+    words = started(root)
+    patch.setattr(callbacks.Path, "write_bytes", full)
+    return words
+
+
+def resume_with_settings(root, patch):
+    return ["--resume", unfinished(root), "--epochs", "3"]
+
+
+def resume_nothing(root, patch):
+    return ["--resume", root / "nothing"]
+
+
+def resume_without_checkpoint(root, patch):
+    shutil.rmtree(unfinished(root) / "checkpoints")
+    return ["--resume", root / "run"]
+
+
+def resume_truncated(root, patch):
+    path = unfinished(root) / "checkpoints" / "last.ckpt"
+    path.write_bytes(path.read_bytes()[:5000])
+    return ["--resume", root / "run"]
+
+
+def resume_hostile(root, patch):
+    torch.save({"state_dict": Hostile(root / "pwned")}, unfinished(root) / "checkpoints" / "last.ckpt")
+    return ["--resume", root / "run"]
+
+
+def resume_on_other_images(root, patch):
+    picture("red", 99).save(unfinished(root).parent / "photos" / "red" / "99.png")
+    return ["--resume", root / "run"]
+
+
+def resume_older(root, patch):
+    path = unfinished(root) / "run.json"
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps(record | {"recipe": record["recipe"] | {"colour": "red"}}))
+    return ["--resume", root / "run"]
+
+
+def model_truncated(root, patch):
+    weights = unfinished(root) / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    return ["--data", root / "photos", "--model", root / "run", "--out", root / "other"]
+
+
+def model_hostile(root, patch):
+    (unfinished(root) / "model.safetensors").unlink()
+    torch.save({"state_dict": Hostile(root / "pwned")}, root / "run" / "pytorch_model.bin")
+    return ["--data", root / "photos", "--model", root / "run", "--out", root / "other"]
+
+
+def model_is_a_file(root, patch):
+    (root / "weights.pt").write_bytes(pickle.dumps(Hostile(root / "pwned")))
+    return ["--data", photos(root), "--model", root / "weights.pt"]
+
+
+CASES = {
+    empty_class: r"amber holds no image: add some, or remove the folder\.",
+    one_class: r"photos has one class only \(red\)",
+    class_without_a_good_image: r"no image of the class 'red' to train on \(red/\d\.png: an empty file\): add some\.",
+    no_good_image_in_val: r"no image in val that can be read \(blue/0\.png: no image format\): add some\.",
+    folder_taken: r"run exists and is not an empty folder: name another with --out\.",
+    loss_lost: r"the loss is no number at step 5, in epoch 2: .* the best weights so far are in .*run\.",
+    memory_small: r"a batch of 8 does not fit into the memory of cpu: 4 does, see --batch-size 4\.",
+    memory_none: r"not even a batch of 2 fits into the memory of cpu: see --input-size",
+    memory_lost: r"a batch of 8 .*: 2 does, see --batch-size 2; the best weights so far are in .*run\.",
+    disk_full: r"the disk is full .*the best weights so far are in .*; `spectralvision train --resume .*run` goes on\.",
+    resume_with_settings: r"--resume goes on with the settings of the run: leave --epochs out\.",
+    resume_nothing: r"nothing/run\.json cannot be read",
+    resume_without_checkpoint: r"run holds no checkpoint to go on from",
+    resume_truncated: r"last\.ckpt cannot be read .*: start a new run\.",
+    resume_hostile: r"last\.ckpt cannot be read .*: start a new run\.",
+    resume_on_other_images: r"photos holds other images than .*run was trained on: start a new run\.",
+    resume_older: r"run\.json holds no recipe of this version",
+    model_truncated: r"the weights in .*run cannot be used",
+    model_hostile: r"the weights in .*run cannot be used",
+    model_is_a_file: r"weights\.pt is a file: --model takes a run folder, or the name of a model\.",
+    lambda root, patch: ["--data", "digits", "--epoch", "3"]: r"no option --epoch: did you mean --epochs\?",
+}
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__.replace("<lambda>", "unknown_option"))
+def test_one_sentence_and_nothing_lost(case, tmp_path, monkeypatch, capsys):
+    words = case(tmp_path, monkeypatch)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    monkeypatch.chdir(tmp_path)
+    capsys.readouterr()
+    assert train(*words) == 2
+    out, err = capsys.readouterr()
+    last = err.strip().splitlines()[-1]
+    assert out == ""
+    assert "Traceback" not in err
+    assert last.startswith("spectralvision: error: ")
+    assert re.search(CASES[case], last), last
+    assert all(path.read_bytes() == content for path, content in before.items())
+    assert not (tmp_path / "pwned").exists()  # what a hostile file would have made
+    assert not (tmp_path / "runs").exists()
+    assert not list(tmp_path.rglob(".*"))
+
+
+@pytest.mark.parametrize("case", [loss_lost, memory_lost, disk_full])
+def test_a_mishap_in_training_keeps_the_epoch_before(case, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        assert train(*case(tmp_path, patch)) == 2
+    run = tmp_path / "run"
+    record = json.loads((run / "run.json").read_text())
+    assert record["status"] == "failed"
+    assert "the best weights so far are in" in record["error"]
+    checkpoint = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+    assert checkpoint["global_step"] == 3
+    assert all(weight.isfinite().all() for weight in load_model(str(run)).state_dict().values())
+    assert train("--resume", run) == 0  # the cause is gone
+    assert json.loads((run / "run.json").read_text())["results"]["epochs"] == 2
+
+
+def bomb():
+    """A PNG of zeros that says it has more pixels than are allowed."""
+    side = int(MAX_PIXELS**0.5) + 1
+    return encoded(Image.new("1", (side, side)))
+
+
+def animated():
+    file = io.BytesIO()
+    picture("red", 1).save(file, "GIF", save_all=True, append_images=[picture("blue", 2)])
+    return file.getvalue()
+
+
+GOOD = {
+    "grey.png": lambda: encoded(picture("red", 1).convert("L")),
+    "cmyk.jpg": lambda: encoded(picture("red", 2).convert("CMYK"), "JPEG"),
+    "deep.png": lambda: encoded(Image.fromarray(np.full((9, 9), 40000, np.uint16))),
+    "palette.png": lambda: encoded(picture("red", 3).convert("P")),
+    "clear.png": lambda: encoded(picture("red", 4).convert("RGBA")),
+    "moving.gif": animated,
+    "wide.tif": lambda: encoded(Image.fromarray(np.full((9, 9), np.nan, np.float32)), "TIFF"),
+}
+BAD = {
+    "empty.jpg": (lambda: b"", "an empty file"),
+    "text.png": (lambda: b"no image at all", "no image format"),
+    "short.jpg": (lambda: encoded(picture("red", 5, 64), "JPEG")[:-300], "truncated"),
+    "short.png": (lambda: encoded(picture("red", 6, 64))[:-300], ""),
+    "broken.png": (lambda: encoded(picture("red", 7, 64)).replace(b"IDAT", b"IDAR"), ""),
+    "huge.png": (bomb, "more than 179 million pixels"),
+}
+
+
+def test_bad_images_among_good_are_left_out_counted_and_named(tmp_path, capsys):
+    folder = image_folder(tmp_path / "data" / "train", 4).parent
+    image_folder(folder / "val", 2, first=20)
+    for name, make in GOOD.items():
+        (folder / "train" / "red" / name).write_bytes(make())
+    for name, (make, _) in BAD.items():
+        (folder / "train" / "red" / name).write_bytes(make())
+    (folder / "val" / "blue" / "torn.png").write_bytes(b"")
+    (folder / "val" / "red" / "twin.png").write_bytes((folder / "train" / "red" / "2.png").read_bytes())
+    assert train("--data", folder, *WORDS[:-1], "2", "--epochs", "1", "--out", tmp_path / "run") == 0
+    err = capsys.readouterr().err
+    assert "skip   7 images that cannot be read: red/broken.png (" in err
+    assert "and 2 more" in err
+    assert "note   1 image of val also in train, which makes val top-1 too good: red/2.png = red/twin.png" in err
+    data = json.loads((tmp_path / "run" / "run.json").read_text())["data"]
+    assert data["images"] == {"train": 12 + len(GOOD), "val": 7}
+    found = {Path(one["image"]).name: one["reason"] for one in data["skipped"]}
+    assert set(found) == {*BAD, "torn.png"}
+    assert all(reason in found[name] and found[name] for name, (_, reason) in BAD.items())
+    assert data["in_train_and_val"] == [{"train": "red/2.png", "val": "red/twin.png"}]
+
+
+def test_few_and_uneven_images_are_said(tmp_path, capsys):
+    image_folder(tmp_path / "photos", 20, classes=("red",))
+    image_folder(tmp_path / "photos", 3, classes=("blue",))
+    assert train("--data", tmp_path / "photos", "--model", "test_resnet", "--dry-run") == 0
+    err = capsys.readouterr().err
+    assert "note   5 images in val: one more right or wrong moves top-1 by 20.0%" in err
+    assert "note   classes are uneven: 16 images of red, 2 of blue in train" in err
