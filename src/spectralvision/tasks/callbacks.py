@@ -127,7 +127,7 @@ class KeepBest(Callback):
 
 
 class ProgressBar(RichProgressBar):
-    """Lightning's bar with epochs counted from 1; in training with top-1, images per second and the time left."""
+    """Lightning's bar with epochs counted from 1; in training with top-1, images per second and time left of it all."""
 
     def __init__(self, keep: KeepBest | None = None) -> None:
         super().__init__(refresh_rate=2, console_kwargs={"stderr": True})
@@ -143,8 +143,17 @@ class ProgressBar(RichProgressBar):
         if score.update_called:  # not just after an epoch
             self._top1 = float(score.compute())
         pace = self._keep.pace
-        items |= {"top1": self._top1, "images/s": f"{pace.images_per_second():.0f}"}
-        return items | {"left": spoken(pace.seconds_left())}
+        shown: dict[str, Any] = {"loss": items.get("loss", float("nan")), "top1": f"{self._top1:.2f}"}
+        if "val_top1" in items:
+            shown["val"] = f"{items['val_top1']:.2f}"
+        return shown | {"images/s": f"{pace.images_per_second():.0f}", "left": spoken(pace.seconds_left())}
+
+    def configure_columns(self, trainer: pl.Trainer) -> list[Any]:
+        columns: list[Any] = super().configure_columns(trainer)
+        if self._keep is None:
+            return columns
+        columns[1].bar_width = 5
+        return columns[:3]  # Lightning's own times are those of one epoch; all has to fit into 80 characters
 
     def _get_train_description(self, current_epoch: int) -> str:
         return f"Epoch {current_epoch + 1}/{self.trainer.max_epochs}".ljust(len("Validation"))
