@@ -101,6 +101,19 @@ def test_resume_from_the_command(photos, tmp_path, capsys):
     assert "run is finished: `spectralvision train --model" in capsys.readouterr().err
 
 
+def test_weights_that_were_better_before_the_interruption_stay(photos, tmp_path):
+    run = tmp_path / "run"
+    interrupted(recipe_of(photos, run), 10)
+    path = run / "checkpoints" / "last.ckpt"
+    checkpoint = torch.load(path, weights_only=True)
+    checkpoint["callbacks"]["KeepBest"]["best"] |= {"val_top1": 2.0, "epoch": 1}
+    torch.save(checkpoint, path)
+    before = (run / "model.safetensors").read_bytes()
+    result = Classification.of_run(run).run(lambda line: None, resume=run)
+    assert (result["best_epoch"], result["epochs"]) == (1, 4)
+    assert (run / "model.safetensors").read_bytes() == before
+
+
 def test_dry_run_says_three_lines_and_writes_nothing(photos, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["train", "--data", str(photos), "--model", "test_resnet", "--dry-run"]) == 0
