@@ -264,6 +264,8 @@ class _Train:
         print(f"run      {run}")
         print(f"best     val top-1 {result['val_top1']:.2%} (epoch {result['best_epoch']} of {result['epochs']})")
         print(f"seconds  {result['seconds']:.0f}")
+        if result.get("report"):
+            print(f"report   {result['report']}")
         print(f"next     spectralvision evaluate --model {run} --data {data}{where}")
         if not self.recipe.num_classes:  # a stream gives no image by its number
             print(f"         spectralvision predict --model {run} --data {data}{where}")

@@ -125,7 +125,9 @@ def _train(recipe: Classification, say: Say, dry_run: bool, resume: Path | None)
             "seconds": round(time.monotonic() - start, 1),
         }
         status |= {"status": "finished", "results": result}
-    return result
+    from spectralvision.analysis import report
+
+    return result | {"report": report.attempt(run, data, say)}
 
 
 @contextlib.contextmanager
