@@ -34,11 +34,11 @@ def trained(photos, tmp_path_factory):
 def test_a_run_folder_is_complete(trained, photos):
     run, _, result, lines = trained
     assert {path.name for path in run.iterdir()} == {
-        "config.json", "model.safetensors", "run.json", "metrics.csv", "checkpoints"
+        "config.json", "model.safetensors", "run.json", "metrics.csv", "checkpoints", "report.html"
     }  # fmt: skip
     record = json.loads((run / "run.json").read_text())
     assert record["status"] == "finished"
-    assert record["results"] == result
+    assert record["results"] | {"report": str(run / "report.html")} == result
     assert record["data"]["images"] == {"train": 24, "val": 6}
     assert record["data"]["val_carved"]["seed"] == 0
     assert record["recipe"]["batch_size"] == 16

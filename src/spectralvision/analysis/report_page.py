@@ -165,8 +165,9 @@ def _matrix(classes: Sequence[str], confusion: np.ndarray) -> str:
             cells.append(f'<td style="{style}">{number}</td>' if number else '<td class="none">·</td>')
         name = classes[truth]
         rows.append(f'<tr><th scope="row" title="{escape(name)}">{escape(_cut(name))}</th>{"".join(cells)}</tr>')
+    kind = "matrix flat" if max(map(len, classes)) <= 3 else "matrix"
     return (
-        f'<table class="matrix"><thead><tr><th class="soft">true ↓ said →</th>{head}</tr></thead>'
+        f'<table class="{kind}"><thead><tr><th class="soft">true ↓ said →</th>{head}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table>"
     )
 
@@ -279,6 +280,8 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     """Nested fields as `outer.inner`."""
     flat: dict[str, str] = {}
     for key, value in values.items():
+        if key == "fingerprint":  # means nothing to a reader
+            continue
         if isinstance(value, Mapping):
             flat |= _flat(value, f"{prefix}{key}.")
         else:

@@ -174,8 +174,10 @@ def _about_training(epochs: Sequence[Mapping[str, Any]]) -> list[str]:
     top1 = [float(row["val_top1"]) for row in epochs]
     if not top1:
         return found
+    if len(top1) == 1:
+        return ["The network saw each image only once: more --epochs should give more."]
     last = max(1, len(top1) // 5)
-    gain = max(top1[-last:]) - max(top1[:-last], default=0.0)
+    gain = max(top1[-last:]) - max(top1[:-last])
     if gain > STILL_RISING:
         found.append(
             f"Training ended while the accuracy was still rising ({gain * 100:.1f} points in the last "
@@ -186,7 +188,7 @@ def _about_training(epochs: Sequence[Mapping[str, Any]]) -> list[str]:
     if gap > GAP:
         found.append(
             f"On the training images {float(best['train_top1']):.1%} were right, {gap * 100:.0f} points more than on "
-            "the validation images: the network partly learnt them by heart. More images help, or stronger augmentation."
+            "the validation images: the network partly learnt them by heart. More images help, or more augmentation."
         )
     return found
 
