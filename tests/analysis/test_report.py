@@ -17,7 +17,7 @@ from spectralvision.recipes.classification import Classification
 from tests.pictures import COLOURS, image_folder, picture
 
 SCRIPT = "<script>alert(1)</script>"
-VOID = {"meta", "img", "br", "line", "circle", "polyline", "image", "rect"}
+VOID = {"path", "meta", "img", "br", "line", "circle", "polyline", "image", "rect"}
 
 
 class Page(HTMLParser):

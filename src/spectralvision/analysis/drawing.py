@@ -57,7 +57,7 @@ def line_chart(title: str, series: Mapping[str, Points], mark: float | None = No
 
     parts = [f'<svg class="chart" viewBox="0 0 {width} {height}" role="img" aria-label="{escape(title)}">']
     for tick in ticks:
-        label = f"{tick:.0%}" if percent else f"{tick:g}"
+        label = f"{round(100 * tick, 6):g}%" if percent else f"{tick:g}"
         parts.append(f'<line class="grid" x1="{left}" x2="{width - right}" y1="{up(tick):.1f}" y2="{up(tick):.1f}"/>')
         parts.append(f'<text x="{left - 6}" y="{up(tick) + 4:.1f}" text-anchor="end">{label}</text>')
     for x in _whole_ticks(first, last):
@@ -94,13 +94,16 @@ def confusion_map(confusion: np.ndarray, classes: Sequence[str]) -> str:
     size = num * cell
     font = 8.5 if named else size / 60
     edge = font * (0.62 * max(len(names[number]) for number in shown) + 1)
-    whole = f"{size + edge:.0f}"
+    whole, widths = f"{size + edge:.0f}", f"min-width:{min(size + 80, 1050)}px;max-width:{2 * size}px"
     parts = [
-        f'<svg class="map" viewBox="0 0 {whole} {whole}" style="min-width:{min(size, 1100) + 80}px" '
+        f'<svg class="map" viewBox="0 0 {whole} {whole}" style="{widths}" '
         f'role="img" aria-label="Confusion matrix of {num} classes"><g font-size="{font:.1f}">',
         f'<image href="{uri}" x="{edge:.1f}" y="{edge:.1f}" width="{size}" height="{size}"/>',
         f'<rect class="frame" x="{edge:.1f}" y="{edge:.1f}" width="{size}" height="{size}"/>',
     ]
+    for number in range(10, num, 10):  # every tenth, to follow a row or a column
+        line = edge + number * cell
+        parts.append(f'<path class="frame" d="M{edge:.1f} {line:.1f}h{size}M{line:.1f} {edge:.1f}v{size}"/>')
     for number in shown:
         at, name = edge + (number + 0.5) * cell, escape(names[number])
         parts.append(f'<text x="{edge - font / 3:.1f}" y="{at + font / 3:.1f}" text-anchor="end">{name}</text>')
