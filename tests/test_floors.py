@@ -7,7 +7,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "src/spectralvision"
 # From the top.
-FLOORS = ["cli", "demo", "recipes", "analysis", "export", "tasks", "data", "models", "mixers", "ops", "runs"]
+FLOORS = ["cli", "verbs", "demo", "recipes", "analysis", "export", "tasks", "data", "models", "mixers", "ops", "runs"]
 GROUND = {"ops", "runs"}
 MODEL_SIDE = {"models", "mixers", "ops"}
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")

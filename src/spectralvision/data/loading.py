@@ -5,7 +5,7 @@ import os
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler
 
 from spectralvision.data.datasets import ArrayImages, Images, Stream, Subset
+from spectralvision.runs import UserError
 
 Transform = Callable[[Image.Image], Tensor]
 
@@ -64,6 +65,24 @@ class StreamedSamples(IterableDataset[tuple[Tensor, int]]):
             yield self.transform(image), label
 
 
+class Attempt(NamedTuple):
+    """A batch of what could be read."""
+
+    images: Tensor  # (B, 3, H, W); empty where nothing could be read
+    rows: list[int]  # which images these are, (B,)
+    failures: list[tuple[int, str]]  # which could not be read, and why
+
+
+class _Attempts(Samples):
+    """One image at a time, or the sentence on why it cannot be read."""
+
+    def __getitem__(self, key: Any) -> tuple[Any, Any]:
+        try:
+            return key, super().__getitem__(key)[0]
+        except UserError as error:
+            return key, str(error)
+
+
 class EpochSampler(Sampler[tuple[int, int]]):
     """Every index once, in an order that is a function of (seed, epoch); yields (epoch, index)."""
 
@@ -100,6 +119,19 @@ def eval_loader(images: Images | Stream, transform: Transform, batch_size: int, 
     """Batches in order, every image once."""
     samples = StreamedSamples(images, transform) if isinstance(images, Stream) else Samples(images, transform)
     return DataLoader(samples, batch_size=batch_size, **_options(workers))
+
+
+def attempt_loader(images: Images, transform: Transform, batch_size: int, workers: int) -> DataLoader[Any]:
+    """Batches in order as `Attempt`, every image once; those that cannot be read stand apart."""
+    attempts = _Attempts(images, transform)
+    return DataLoader(attempts, batch_size=batch_size, collate_fn=_sorted_out, **_options(workers))
+
+
+def _sorted_out(samples: list[tuple[int, Tensor | str]]) -> Attempt:
+    good = [(row, image) for row, image in samples if isinstance(image, Tensor)]
+    failures = [(row, reason) for row, reason in samples if isinstance(reason, str)]
+    images = torch.stack([image for _, image in good]) if good else torch.empty(0)
+    return Attempt(images, [row for row, _ in good], failures)
 
 
 def num_workers(images: Images | Stream, wanted: int | str = "auto") -> int:

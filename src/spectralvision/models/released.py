@@ -1,6 +1,7 @@
 """The authors' checkpoints -> ours: names, containers, and sizes. The only file that knows their names."""
 
 import argparse
+import pickle
 import re
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -86,6 +87,15 @@ def load_released(
     return module
 
 
+def read_released(path: str | Path) -> StateDict:
+    """The state dict in a file of the authors' (or ours), whatever its container, in our names.
+
+    Raises:
+        ValueError: the file is no checkpoint; nothing of it was executed.
+    """
+    return _rename(_unwrap(_read(Path(path))))
+
+
 def checkpoint_filter_fn(state_dict: dict[str, Any], model: nn.Module) -> StateDict:
     """timm's hook: a state dict in the authors' names, or ours, whatever its container -> one in the names of `model`.
 
@@ -120,7 +130,9 @@ def _read(path: Path) -> dict[str, Any]:
         with torch.serialization.safe_globals([argparse.Namespace]):
             content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever a broken or hostile file makes the reader raise
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
+        if isinstance(error, pickle.UnpicklingError):  # torch's own words advise to execute it
+            reason = "it is damaged, or holds other things than tensors"
         raise ValueError(f"{path} cannot be read as a checkpoint, nothing of it was executed: {reason}") from error
     if not isinstance(content, dict):
         raise ValueError(f"{path} holds a {type(content).__name__}, not a state dict")

@@ -1,17 +1,16 @@
-"""Using a model: its figures on held-out images, and its answers on any. Class names decide, not their numbers."""
+"""How good a model is on held-out images. Class names decide, not their numbers."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from torch import nn
+from scipy.stats import binomtest
+from torch import Tensor, nn
+from torchmetrics import MetricCollection
+from torchmetrics.classification import MulticlassCalibrationError, MulticlassStatScores
 
-from spectralvision.data.datasets import Data, FileImages, Images, Stream, Subset, carve_as_trained
-from spectralvision.data.images import images_below
+from spectralvision.data.datasets import Data, Images, Stream, carve_as_trained, fingerprint
 from spectralvision.data.loading import eval_loader, num_workers
-from spectralvision.data.opening import open_data
 from spectralvision.data.transforms import eval_transform
 from spectralvision.runs import UserError, read_json
 from spectralvision.tasks import classification
@@ -32,81 +31,88 @@ class Engine:
     """auto, 32, bf16-mixed or 16-mixed."""
 
 
-def evaluate(name: str, data: Data, split: str | None = None, engine: Engine | None = None) -> dict[str, Any]:
-    """Top-1, top-5, loss, images and images per second of a run, or of a model with its published weights.
+class Judge(classification.Classifier):
+    """Also counts how far the probabilities can be trusted, and each class by itself."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__(model)
+        number = self.num_classes
+        self.details = MetricCollection(
+            {
+                "calibration": MulticlassCalibrationError(number, n_bins=15, norm="l1"),
+                "classes": MulticlassStatScores(number, average=None),
+            },
+            compute_groups=False,
+        )
+
+    def _count(self, scores: MetricCollection, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
+        super()._count(scores, loss, logits, labels)
+        self.details.update(logits.detach().float().softmax(dim=-1), labels)
+
+
+def evaluate(
+    name: str, data: Data, split: str | None = None, engine: Engine | None = None, per_class: bool = False
+) -> dict[str, Any]:
+    """The figures of a run, or of a model with its published weights.
 
     Args:
         name: A run folder, or a model's name.
         data: Matched to the model's classes by name. Where the run cut its validation images out of the same data,
             the cut is repeated.
         split: Which images; default test, else val, else all.
+        per_class: Adds a list with one entry a class of which there are images.
+
+    Returns:
+        top1, its 95 % interval by Wilson's score, top5 (None with five classes or fewer), the expected calibration
+        error over 15 equal bins, loss, images, images per second; images_id is the same for the same images.
 
     Raises:
         UserError: A model without weights, a class it does not know, no such split.
     """
     model = load_model(name)
-    data = matched(_cut_as_trained(data, name), model, name)
+    data = cut_as_trained(data, name)
     split = split or data.held_out()
-    images = data.split(split)
-    loader, options = _prepared(model, images, engine or Engine())
-    scores = classification.evaluate(classification.Classifier(model), loader, options)
-    return {"model": name, "data": data.name, "split": split, **scores}
+    seen = data.split(split)
+    data = matched(data, model, name)
+    loader, options = prepared(model, data.split(split), engine or Engine())
+    judge = Judge(model)
+    scores = classification.evaluate(judge, loader, options)
+    details = judge.details.compute()
+    result = {
+        "model": name,
+        "data": data.name,
+        "split": split,
+        **scores,
+        "top1_interval": interval(round(scores["top1"] * scores["images"]), scores["images"]),
+        "calibration_error": float(details["calibration"]),
+        "images_id": fingerprint(seen) if isinstance(seen, Images) else None,
+    }
+    return result | ({"per_class": _per_class(details["classes"], _titles(model, data))} if per_class else {})
 
 
-def predict(
-    name: str, images: Images, truth: Sequence[str] | None = None, top_k: int = 1, engine: Engine | None = None
-) -> list[dict[str, Any]]:
-    """For each image its `top_k` classes with probabilities, and its true label where `truth` names the classes.
-
-    Raises:
-        UserError: A model without weights, or a file that is no image.
-    """
-    model = load_model(name)
-    titles = label_titles(model)
-    if not 1 <= top_k <= len(titles):
-        raise UserError(f"--top-k {top_k} should lie between 1 and {len(titles)}, the number of classes.")
-    loader, options = _prepared(model, images, engine or Engine())
-    best = classification.predict(classification.Classifier(model), loader, options).topk(top_k)
-    answers = []
-    for row in range(len(images)):
-        pairs = zip(best.indices[row].tolist(), best.values[row].tolist(), strict=True)
-        answer: dict[str, Any] = {"image": images.name(row)}
-        if truth is not None:
-            answer["label"] = truth[int(images.labels[row])]
-        answer["classes"] = [{"class": titles[index], "probability": round(value, 6)} for index, value in pairs]
-        answers.append(answer)
-    return answers
+def interval(right: int, number: int) -> tuple[float, float]:
+    """The 95 % interval of a share of which `right` of `number` were seen, by Wilson's score."""
+    bounds = binomtest(right, number).proportion_ci(0.95, method="wilson")
+    return float(bounds.low), float(bounds.high)
 
 
-def image_files(paths: Sequence[str]) -> Images:
-    """Image files by name, folders standing for the image files below them.
-
-    Raises:
-        UserError: A path that does not exist, or a folder without an image.
-    """
-    files: list[str] = []
-    for path in map(Path, paths):
-        if not path.exists():
-            raise UserError(f"{path} does not exist.")
-        if path.is_file():
-            files.append(str(path))
-            continue
-        inside = [str(file) for file in images_below(path)]
-        if not inside:
-            raise UserError(f"{path} holds no image.")
-        files += inside
-    return FileImages(Path(), files, [0] * len(files))
+def _per_class(counts: Tensor, titles: list[str]) -> list[dict[str, Any]]:
+    """counts: (num_classes, 5) true and false positives, true and false negatives, images."""
+    rows = []
+    for title, (hits, false_alarms, _, _, images) in zip(titles, counts.tolist(), strict=True):
+        answers = hits + false_alarms
+        if images:
+            precision = hits / answers if answers else None
+            rows.append({"class": title, "images": images, "recall": hits / images, "precision": precision})
+    return rows
 
 
-def some_images(name: str, spec: str, data_dir: str | None, split: str | None, num_images: int) -> tuple[Data, Images]:
-    """A data set, and some images of a split, evenly spread over it. As in `evaluate`, a run's cut is repeated."""
-    data = _cut_as_trained(open_data(spec, data_dir), name)
-    images = data.split(split or data.held_out())
-    if isinstance(images, Stream):
-        raise UserError(f"{spec} is a stream, and predict takes images by index: name files, or another reader.")
-    if num_images < 1:
-        raise UserError(f"--num-images {num_images} should be at least 1.")
-    return data, Subset(images, np.linspace(0, len(images) - 1, num=min(num_images, len(images))).astype(int))
+def _titles(model: nn.Module, data: Data) -> list[str]:
+    """What to call each class, each only once: ImageNet's have their number beside."""
+    if label_names(model) is None:
+        return list(data.classes)
+    pairs = zip(data.classes, label_titles(model), strict=True)
+    return [name if name == title else f"{name} {title}" for name, title in pairs]
 
 
 def matched(data: Data, model: nn.Module, name: str) -> Data:
@@ -124,15 +130,26 @@ def matched(data: Data, model: nn.Module, name: str) -> Data:
     return data.in_order_of(names, name)
 
 
-def _cut_as_trained(data: Data, name: str) -> Data:
+def cut_as_trained(data: Data, name: str) -> Data:
     record = Path(name) / "run.json"
     return carve_as_trained(data, read_json(record).get("data", {})) if record.is_file() else data
 
 
-def _prepared(model: nn.Module, images: Images | Stream, engine: Engine) -> tuple[Any, dict[str, str]]:
+def prepared(model: nn.Module, images: Images | Stream, engine: Engine) -> tuple[Any, dict[str, str]]:
+    """Batches of a model's input, and where to compute them."""
+    options = device_options(engine)
+    loader = eval_loader(images, eval_transform(data_config(model)), engine.batch_size, workers_for(images, engine))
+    return loader, options
+
+
+def device_options(engine: Engine) -> dict[str, str]:
+    """Lightning's words for where and how to compute."""
     accelerator, precision = classification.choose_device(engine.device, engine.precision)
-    workers = num_workers(images, engine.workers)
-    if isinstance(images, Images) and len(images) <= engine.batch_size:
-        workers = 0 if engine.workers == "auto" else workers  # a process costs more than one batch
-    loader = eval_loader(images, eval_transform(data_config(model)), engine.batch_size, workers)
-    return loader, {"accelerator": accelerator, "precision": precision}
+    return {"accelerator": accelerator, "precision": precision}
+
+
+def workers_for(images: Images | Stream, engine: Engine) -> int:
+    """Processes that read: none where there is one batch only, as starting them takes longer."""
+    if engine.workers == "auto" and isinstance(images, Images) and len(images) <= engine.batch_size:
+        return 0
+    return num_workers(images, engine.workers)

@@ -107,11 +107,11 @@ def label_names(model: nn.Module) -> list[str] | None:
 
 def label_titles(model: nn.Module) -> list[str]:
     """What to call each class in a table: its name, for ImageNet its description, else its number."""
-    if not _cfg(model).get("label_names") and (subset := _imagenet(model)):
-        info = ImageNetInfo(subset)
+    names = label_names(model)
+    if (subset := _imagenet(model)) and names == (info := ImageNetInfo(subset)).label_names():
         return [info.index_to_description(index) for index in range(info.num_classes())]
     number: Any = model.num_classes
-    return label_names(model) or [str(index) for index in range(number)]
+    return names or [str(index) for index in range(number)]
 
 
 def describe(model: nn.Module, classes: Sequence[str], size: int) -> None:
