@@ -1,15 +1,23 @@
 """The command line: in this process where that proves the same, as a process where it does not."""
 
+import contextlib
+import csv
+import io
 import json
 import os
+import pty
+import shutil
 import signal
 import subprocess
 import sys
 import time
 
 import pytest
+import torch
 
 from spectralvision.cli import main
+from spectralvision.tasks.loading import label_titles, load_model
+from tests.golden import rule
 from tests.pictures import image_folder
 
 
@@ -108,7 +116,7 @@ def test_predict_files_folders_and_data(run, photos, capsys):
         assert probabilities == sorted(probabilities, reverse=True)
 
 
-@pytest.mark.parametrize("verb", ["models", "train", "evaluate", "predict"])
+@pytest.mark.parametrize("verb", ["models", "train", "evaluate", "predict", "convert"])
 def test_help(verb, capsys):
     code, out, _ = call(capsys, verb, "--help")
     assert code == 0
@@ -120,7 +128,7 @@ def test_help(verb, capsys):
 def test_help_of_all(capsys):
     code, out, _ = call(capsys, "--help")
     assert code == 0
-    assert all(verb in out for verb in ("models", "train", "evaluate", "predict"))
+    assert all(verb in out for verb in ("models", "train", "evaluate", "predict", "convert"))
     assert call(capsys)[0] == 2
     assert call(capsys, "--version")[1].strip()
 
@@ -223,3 +231,95 @@ def test_a_reader_that_goes_away(tmp_path):
     os.close(writer)
     assert b"Traceback" not in job.stderr
     assert b"Exception ignored" not in job.stderr
+
+
+def test_predict_answers_what_it_can_read(run, photos, tmp_path, capsys):
+    (tmp_path / "notes.png").write_text("no image")
+    words = ["predict", photos / "test" / "red", tmp_path / "notes.png", f"{photos}/test/bl*/*.png", "--model", run]
+    code, out, err = call(capsys, *words, "--flip")
+    assert (code, len(out.splitlines())) == (1, 7)
+    said = err.splitlines()
+    assert said[-2:] == ["1 of 7 could not be read:", f"  {tmp_path}/notes.png is not an image that can be read."]
+    assert said[-3].startswith("6 images, ")
+    code, out, _ = call(capsys, *words, "--csv", "--top-k", "2")
+    rows = list(csv.DictReader(io.StringIO(out)))
+    assert (code, len(rows)) == (1, 6)
+    assert list(rows[0]) == ["image", "prediction", "probability", "prediction_2", "probability_2"]
+    code, out, _ = call(capsys, *words, "--json")
+    result = json.loads(out)
+    assert (code, [one["image"] for one in result["unreadable"]]) == (1, [str(tmp_path / "notes.png")])
+    answers = [answer["classes"][0] for answer in result["predictions"]]
+    assert [row["prediction"] for row in rows] == [answer["class"] for answer in answers]
+    assert [float(row["probability"]) for row in rows] == [answer["probability"] for answer in answers]
+    assert "either --csv or --json" in refused(capsys, *words, "--csv", "--json")
+
+
+def test_predict_reads_standard_input(run, photos):
+    image = photos / "test" / "red" / "50.png"
+    words = [sys.executable, "-m", "spectralvision.cli", "predict", "-", "--csv", "--model", str(run)]
+    listed = subprocess.run(words, input=f"{image}\n".encode(), capture_output=True)
+    given = subprocess.run(words, input=image.read_bytes(), capture_output=True)
+    assert (listed.returncode, given.returncode) == (0, 0), listed.stderr
+    line = listed.stdout.decode().splitlines()[1]
+    assert line.startswith(f"{image},")
+    assert given.stdout.decode().splitlines()[1] == line.replace(str(image), "-")
+    assert b"\x1b" not in listed.stderr  # no bar without a terminal
+
+
+def test_predict_shows_its_progress_on_a_terminal(run, photos):
+    controller, terminal = pty.openpty()
+    words = [sys.executable, "-m", "spectralvision.cli", "predict", f"{photos}/train", "--model", str(run)]
+    job = subprocess.Popen([*words, "--batch-size", "4", "--workers", "0"], stdout=subprocess.PIPE, stderr=terminal)
+    os.close(terminal)
+    seen = b""
+    with contextlib.suppress(OSError):  # the terminal closes with the process
+        while piece := os.read(controller, 10_000):
+            seen += piece
+    out, _ = job.communicate(timeout=60)
+    os.close(controller)
+    assert len(out.splitlines()) == 31
+    assert b"\x1b" not in out
+    assert b"/30" in seen
+    assert b"images/s" in seen
+    assert b"30 images, " in seen
+
+
+def test_evaluate_sets_models_side_by_side(run, photos, tmp_path, capsys):
+    result = json.loads(call(capsys, "evaluate", "--model", run, "--data", photos, "--json")[1])
+    low, high = result["top1_interval"]
+    assert 0 <= low < result["top1"] <= high <= 1
+    assert 0 <= result["calibration_error"] <= 1
+    other = tmp_path / "other"
+    shutil.copytree(run, other)
+    words = ["evaluate", "--data", photos, "--per-class", "--model", run, other]
+    code, out, err = call(capsys, *words)
+    assert code == 0
+    assert "different images" not in err
+    head, first, second, _, *classes = out.splitlines()
+    assert head.split()[:2] == ["model", "top-1"]
+    assert (first.split()[0], second.split()[0]) == (str(run), str(other))
+    assert first.split()[1] == f"{result['top1']:.2%}"
+    assert [line.split()[0] for line in classes] == ["class", "blue", "green", "red"]
+    both = json.loads(call(capsys, *words, "--json")[1])["evaluations"]
+    assert [one["model"] for one in both] == [str(run), str(other)]
+    assert both[0]["per_class"] == both[1]["per_class"]
+    record = json.loads((other / "run.json").read_text())
+    record["data"]["val_carved"]["seed"] = 7  # holds out other images
+    (other / "run.json").write_text(json.dumps(record))
+    assert "different images" in call(capsys, *words, "--split", "val")[2]
+    assert "did you mean" in refused(capsys, *words, "affnet_tt")
+
+
+def test_convert_then_predict(photos, tmp_path, capsys):
+    torch.save({"state_dict": rule.state(rule.load("affnet_et_256")[1])}, tmp_path / "released.pt")
+    words = ["convert", tmp_path / "released.pt", "--model", "affnet_et", "--out", tmp_path / "converted"]
+    code, out, _ = call(capsys, *words)
+    assert code == 0
+    assert f"predict PHOTO.jpg --model {tmp_path / 'converted'}" in out
+    assert "73.0 % top-1 (not measured here)" in out
+    assert "not an empty folder" in refused(capsys, *words)
+    image = photos / "test" / "red" / "50.png"
+    answers = json.loads(call(capsys, "predict", image, "--model", tmp_path / "converted", "--json")[1])["predictions"]
+    assert answers[0]["classes"][0]["class"] in label_titles(load_model(str(tmp_path / "converted")))
+    assert "does not know (blue" in refused(capsys, "evaluate", "--model", tmp_path / "converted", "--data", photos)
+    assert "convert needs a file" in refused(capsys, "convert", "--model", "affnet_et")

@@ -59,7 +59,7 @@ def _classified(names):
 
 
 def _features(names):
-    assert names["vectors"].shape == (2, 320)
+    assert names["vectors"].shape == (2, 576)
     assert [64 // value.shape[-1] for value in names["maps"]] == [2, 4, 8, 16, 32]
     assert names["backbone"].feature_info.reduction() == [4, 8, 16, 32]
 

@@ -44,7 +44,7 @@ def test_the_run_computes_the_golden_logits(file, model, options, tmp_path):
 
 
 def test_the_number_of_classes_is_the_checkpoints(tmp_path):
-    head = {"classifier.fc.weight": torch.ones(4, 320), "classifier.fc.bias": torch.ones(4)}
+    head = {"classifier.fc.weight": torch.ones(4, 576), "classifier.fc.bias": torch.ones(4)}
     state = rule.state(rule.load("affnet_et_256")[1])
     assert set(head) <= set(state)
     result = convert(checkpoint("affnet_et_256", tmp_path, **head), "affnet_et", str(tmp_path / "run"))
@@ -55,8 +55,10 @@ def test_the_number_of_classes_is_the_checkpoints(tmp_path):
 
 
 def test_refusals_leave_nothing_behind(tmp_path):
-    file = checkpoint("affnet_et_256", tmp_path)
     torch.save(twin("svt_h_s", token_label=True).state_dict(), tmp_path / "labelled.pt")
+    changed = {"classifier.fc.weight": torch.ones(4, 320)}
+    os.rename(checkpoint("affnet_et_256", tmp_path, **changed), tmp_path / "head.pt")
+    file = checkpoint("affnet_et_256", tmp_path)
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "file").write_text("mine")
     (tmp_path / "broken.pt").write_bytes(b"\x80\x02junk")
@@ -64,6 +66,7 @@ def test_refusals_leave_nothing_behind(tmp_path):
     for source, model, options, sentence in [
         (file, "affnet_t", {}, "does not fit affnet_t: .* has shape"),
         (file, "svt_s", {}, "of another model"),
+        (str(tmp_path / "head.pt"), "affnet_et", {}, r"head\.fc\.weight has shape .* in the model\.$"),
         (file, "resnet18", {}, "not a model whose checkpoints"),
         (file, "affnet_ett", {}, "did you mean affnet_et"),
         (file, "affnet_et", {"token_label": True}, "goes with SVT"),
@@ -75,6 +78,7 @@ def test_refusals_leave_nothing_behind(tmp_path):
         with pytest.raises(UserError, match=sentence) as told:
             convert(source, model, str(tmp_path / "run"), **options)
         assert "weights_only" not in str(told.value)
+        assert "head=" not in str(told.value)  # a keyword of load_released
     with pytest.raises(UserError, match="not an empty folder"):
         convert(file, "affnet_et", str(tmp_path / "taken"))
     assert sorted(os.listdir(tmp_path)) == before

@@ -59,7 +59,8 @@ def _loaded(path: Path, name: str, options: dict[str, Any]) -> nn.Module:
     try:
         return load_released(spectralvision.create_model(name, num_classes=num_classes, **options), state)
     except ValueError as error:
-        raise UserError(f"{path} does not fit {name}: {error}.") from None
+        reason = str(error).split(": pass head=")[0]  # a cure for callers of load_released, and none here
+        raise UserError(f"{path} does not fit {name}: {reason}.") from None
 
 
 def _options(name: str, token_label: bool, threshold: float | None) -> dict[str, Any]:
