@@ -10,6 +10,7 @@ import timm
 import torch
 from safetensors.torch import load_file
 
+from spectralvision.data.opening import open_data
 from spectralvision.recipes import RECIPES, find_recipe
 from spectralvision.recipes.classification import Classification
 from spectralvision.runs import UserError
@@ -54,7 +55,7 @@ def test_a_run_folder_is_complete(trained, photos):
 
 def test_the_colours_are_learnt_and_any_timm_user_can_load_them(trained, photos):
     run, _, result, _ = trained
-    scores = inference.evaluate(str(run), inference.open_data(str(photos)))
+    scores = inference.evaluate(str(run), open_data(str(photos)))
     assert scores["split"] == "val"  # the images that were held out in training, not all
     assert scores["images"] == 6
     assert scores["top1"] == pytest.approx(result["val_top1"])
@@ -115,7 +116,7 @@ def test_a_fixed_size_model_is_made_at_the_size_of_the_data(photos, tmp_path):
     recipe.run(lambda line: None)
     model = timm.create_model(f"local-dir:{tmp_path / 'vit'}", pretrained=True)
     assert model(torch.rand(1, 3, 64, 64)).shape == (1, 3)
-    scores = inference.evaluate(str(tmp_path / "vit"), inference.open_data(str(photos)))
+    scores = inference.evaluate(str(tmp_path / "vit"), open_data(str(photos)))
     assert scores["images"] == 6
 
 

@@ -1,7 +1,7 @@
 """`spectralvision convert`."""
 
 import dataclasses
-from typing import Any
+from typing import Annotated, Any
 
 import tyro
 
@@ -16,7 +16,7 @@ class Convert(Verb):
     A file cannot tell the softshrink threshold it was trained with: see --threshold.
     """
 
-    checkpoint: tyro.conf.Positional[str | None] = None
+    checkpoint: tyro.conf.Positional[Annotated[str | None, tyro.conf.arg(metavar="FILE")]] = None
     """The authors' file: PyTorch or safetensors."""
     model: str
     """Which model it is: affnet_et, affnet_t, affnet, svt_h_s ...; `spectralvision models` lists them."""
