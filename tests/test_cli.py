@@ -239,7 +239,10 @@ def test_predict_answers_what_it_can_read(run, photos, tmp_path, capsys):
     code, out, err = call(capsys, *words, "--flip")
     assert (code, len(out.splitlines())) == (1, 7)
     said = err.splitlines()
-    assert said[-2:] == ["1 of 7 could not be read:", f"  {tmp_path}/notes.png is not an image that can be read."]
+    assert said[-2:] == [
+        "1 of 7 could not be read:",
+        f"  {tmp_path}/notes.png is not an image that can be read (no image format).",
+    ]
     assert said[-3].startswith("6 images, ")
     code, out, _ = call(capsys, *words, "--csv", "--top-k", "2")
     rows = list(csv.DictReader(io.StringIO(out)))

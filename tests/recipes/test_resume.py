@@ -88,7 +88,7 @@ def test_a_resumed_run_equals_one_that_was_not_interrupted(photos, tmp_path, fie
     moments, moments2 = (one["optimizer_states"][0]["state"] for one in (checkpoint, checkpoint2))
     assert all(torch.equal(moments[key]["exp_avg_sq"], moments2[key]["exp_avg_sq"]) for key in moments)
     record = json.loads((parts / "run.json").read_text())
-    assert record["results"] == result
+    assert record["results"] | {"report": str(parts / "report.html")} == result
     assert record["recipe"] | {"out": ""} == json.loads((whole / "run.json").read_text())["recipe"] | {"out": ""}
 
 

@@ -72,6 +72,7 @@ def test_what_cannot_be_read_is_told_and_the_others_answered(run, photos, worker
 
 def test_nothing_that_can_be_read_is_an_error(run, photos):
     (photos / "bad.png").write_text("no image")
-    for words, sentence in [(1, r"bad\.png is not an image that can be read\.$"), (3, r"\(nor can the other 2\)\.$")]:
+    alone = r"bad\.png is not an image that can be read \(no image format\)\.$"
+    for words, sentence in [(1, alone), (3, r"\(nor can the other 2\)\.$")]:
         with pytest.raises(UserError, match=sentence):
             predict(run, named_images([str(photos / "bad.png")] * words), engine=Engine(**CPU))
