@@ -26,8 +26,8 @@ from spectralvision.ops.tables import check_real_maps, no_autocast, table, worki
 
 Form = Literal["auto", "fft", "matmul"]
 
-# In eager mode the matrix form won where a side has a prime factor as large as this, and nowhere else; devices that are
-# not listed have not been measured (benchmarks/results/fourier_forms.json).
+# In eager mode the matrix form wins where a side has a prime factor as large as this, and hardly anywhere else; devices
+# that are not listed have not been measured (benchmarks/results/fourier_forms.json).
 AWKWARD_PRIME = {"cpu": 23}
 
 
