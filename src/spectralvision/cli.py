@@ -133,6 +133,9 @@ class _Train(Verb):
         where = f" --data-dir {self.recipe.data_dir}" if self.recipe.data_dir else ""
         where += f" --num-classes {self.recipe.num_classes}" if self.recipe.num_classes else ""
         print(f"run      {run}")
+        if "folds" in result:
+            self._show_folds(result)
+            return
         print(f"best     val top-1 {result['val_top1']:.2%} (epoch {result['best_epoch']} of {result['epochs']})")
         print(f"seconds  {result['seconds']:.0f}")
         if result.get("report"):
@@ -140,6 +143,16 @@ class _Train(Verb):
         print(f"next     spectralvision evaluate --model {run} --data {data}{where}")
         if not self.recipe.num_classes:  # a stream gives no image by its number
             print(f"         spectralvision predict --model {run} --data {data}{where}")
+
+    def _show_folds(self, result: dict[str, Any]) -> None:
+        """How good each training is on its part, and all together."""
+        for number, fold in enumerate(result["folds"], 1):
+            print(f"fold {number:<4}val top-1 {fold['val_top1']:.2%} of {fold['images']} (epoch {fold['best_epoch']})")
+        low, high = result["val_top1_interval"]
+        print(f"all      top-1 {result['val_top1']:.2%} of {result['images']} (95 % interval {low:.1%} to {high:.1%})")
+        print("         each training's best epoch was chosen on its part, which makes this a little too good")
+        print(f"seconds  {result['seconds']:.0f}")
+        print(f"next     spectralvision train --data {self.recipe.data} ... the same without --folds: the model to use")
 
 
 def _parse(kind: Any, verb: str, argv: list[str]) -> Any:

@@ -61,8 +61,28 @@ def test_flat_folder_is_cut_by_seed_and_name(tmp_path):
         "from": "all",
         "fraction": 0.2,
         "seed": 0,
+        "fold": None,
         "fingerprint": "",
     }
+
+
+def test_folds_hold_out_every_image_once(tmp_path):
+    for colour, number in (("blue", 30), ("green", 3), ("red", 1)):
+        image_folder(tmp_path / "photos", number, classes=(colour,))
+    data = open_data(str(tmp_path / "photos"))
+    held_out, sizes = [], []
+    for number in range(1, 6):
+        cut = carve(data, 0.2, 0, (number, 5))
+        val, train = ([cut.splits[name].name(i) for i in range(len(cut.splits[name]))] for name in ("val", "train"))
+        assert not set(val) & set(train)
+        assert len(val) + len(train) == 34
+        assert carve_as_trained(data, cut.facts).splits["val"].labels.tolist() == cut.splits["val"].labels.tolist()
+        held_out += val
+        sizes.append(len(val))
+    assert sorted(held_out) == sorted(name for name in data.splits["all"].files if not name.startswith("red"))
+    assert max(sizes) - min(sizes) <= 1
+    with pytest.raises(UserError, match="has a val split of its own: leave --folds out"):
+        carve(cut, 0.2, 0, (1, 5))
 
 
 def test_the_cut_of_a_run_is_repeated_on_its_own_data_only(tmp_path):

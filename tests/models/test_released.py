@@ -127,3 +127,20 @@ def test_serves_timm_as_checkpoint_filter(tmp_path: Path) -> None:
     assert (
         timm.create_model("affnet_et", pretrained=True, pretrained_cfg_overlay=overlay, num_classes=5).num_classes == 5
     )
+
+
+def test_the_wavelet_taps_that_the_released_code_saves_are_left_out() -> None:
+    """Its wavelet package keeps its filters as buffers, so every checkpoint of it holds them."""
+    _, meta = rule.load("svt_s_released_plain")
+    taps = {
+        f"block1.{block}.attn.{part}.{bank}{number}{kind}": torch.zeros(1, 1, 13, 1)
+        for block in range(3)
+        for part, bank in (("xfm", "h"), ("ifm", "g"))
+        for number in "01"
+        for kind in "oab"
+    }
+    model = sv.create_model("svt_s")
+    sv.load_released(model, rule.state(meta) | taps)
+    assert torch.equal(model.head.weight, rule.state(meta)["head.weight"])
+    with pytest.raises(ValueError, match="does not know"):
+        sv.load_released(model, rule.state(meta) | {"block1.0.attn.xfm.other": torch.zeros(1)})

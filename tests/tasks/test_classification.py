@@ -145,3 +145,29 @@ def test_device_and_precision():
     assert choose_device("cpu", "auto") == ("cpu", "32-true")
     assert choose_device("cpu", "32") == ("cpu", "32-true")
     assert choose_device("cuda", "16-mixed") == ("cuda", "16-mixed")
+
+
+def test_images_of_rare_classes_weigh_more_in_the_loss():
+    from spectralvision.recipes.classification import _class_weights
+
+    weights = _class_weights(0.5, [40, 10, 10])
+    assert weights[1] == weights[2] == pytest.approx(2 * weights[0])
+    assert sum(w * n for w, n in zip(weights, [40, 10, 10], strict=True)) == pytest.approx(60)
+    assert _class_weights(1.0, [40, 10, 10])[1] == pytest.approx(2.0)  # N / (K n): all classes alike
+    assert _class_weights(0.0, [40, 10, 10]) is None
+    plain, weighted = (
+        Classifier(classifier().model, Optimisation(lr=1e-3, label_smoothing=0.1), class_weights=w)
+        for w in (None, [0.5, 1.0, 1.0])
+    )
+    images, labels = next(iter(batches()))
+    losses = []
+    for module in (plain, weighted):
+        module.log = lambda *args, **options: None
+        module.trainer = type("Trainer", (), {"global_step": 0, "current_epoch": 0})()
+        losses.append(module.training_step((images, labels)))
+    module.model.load_state_dict(classifier().model.state_dict())  # as before the two steps' batch statistics
+    logits = module.model.train()(images)
+    by_hand = torch.nn.functional.cross_entropy(logits, labels, torch.tensor([0.5, 1.0, 1.0]), label_smoothing=0.1)
+    assert losses[1].item() == pytest.approx(by_hand.item(), rel=1e-5)
+    assert losses[0].item() != pytest.approx(losses[1].item())
+    assert "class_weights" not in weighted.state_dict()  # checkpoints are as before

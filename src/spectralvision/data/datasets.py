@@ -186,10 +186,12 @@ class Data:
         return replace(self, classes=tuple(label_names), splits=splits)
 
 
-def carve(data: Data, fraction: float, seed: int) -> Data:
+def carve(data: Data, fraction: float, seed: int, fold: tuple[int, int] | None = None) -> Data:
     """The same data with a `val` split: where there is none it is taken from `train`, stratified, by seed.
 
-    An image's side depends on its name and the seed alone, not on the order of the files.
+    An image's side depends on its name and the seed alone, not on the order of the files. `fold` (k, n) holds out the
+    k-th of n parts, k from 1, in place of the fraction: the n parts have no image in common and hold all of them, but
+    for the only image of a class, which is always trained on.
 
     Raises:
         UserError: There is nothing to train on, or too little to hold anything out.
@@ -197,6 +199,8 @@ def carve(data: Data, fraction: float, seed: int) -> Data:
     if "train" not in data.splits and "all" not in data.splits:
         raise UserError(f"{data.name} has nothing to train on: its only split is {', '.join(data.splits)}.")
     if "val" in data.splits:
+        if fold:
+            raise UserError(f"{data.name} has a val split of its own: leave --folds out, or merge train and val.")
         return data
     if not 0 < fraction < 1:
         raise UserError(f"--val-fraction {fraction} should lie between 0 and 1.")
@@ -204,13 +208,13 @@ def carve(data: Data, fraction: float, seed: int) -> Data:
     images = data.splits[source]
     if isinstance(images, Stream):
         raise UserError(f"{data.name} has no val split, and a stream cannot be divided: use a reader by index.")
-    held_out = hold_out(images, fraction, seed)
+    held_out = hold_out_fold(images, fold, seed) if fold else hold_out(images, fraction, seed)
     if not held_out.any():
         raise UserError(f"{data.name} has no class with two images: nothing can be held out to validate on.")
     train, val = Subset(images, np.flatnonzero(~held_out)), Subset(images, np.flatnonzero(held_out))
     splits: dict[str, Images | Stream] = {"train": train, "val": val}
     splits |= {name: split for name, split in data.splits.items() if name not in ("train", "all")}
-    carved = {"from": source, "fraction": fraction, "seed": seed, "fingerprint": fingerprint(images)}
+    carved = {"from": source, "fraction": fraction, "seed": seed, "fold": fold, "fingerprint": fingerprint(images)}
     return replace(data, splits=splits, facts=data.facts | {"val_carved": carved})
 
 
@@ -222,18 +226,35 @@ def carve_as_trained(data: Data, facts: dict[str, Any]) -> Data:
     images = data.splits[carved["from"]]
     if isinstance(images, Stream) or fingerprint(images) != carved["fingerprint"]:
         return data
-    return carve(data, carved["fraction"], carved["seed"])
+    fold = carved.get("fold")
+    return carve(data, carved["fraction"], carved["seed"], tuple(fold) if fold else None)
 
 
 def hold_out(images: Images, fraction: float, seed: int) -> np.ndarray:
     """(N,) bool: of each class with at least two images the given fraction, one at least and not all."""
-    rank = [hashlib.blake2b(f"{seed}/{images.name(i)}".encode(), digest_size=8).digest() for i in range(len(images))]
     held_out = np.zeros(len(images), dtype=bool)
-    for label in np.unique(images.labels):
-        members = sorted(np.flatnonzero(images.labels == label), key=lambda i: rank[i])
-        if len(members) > 1:
-            held_out[members[: min(max(1, round(len(members) * fraction)), len(members) - 1)]] = True
+    for members in _shuffled_classes(images, seed):
+        held_out[members[: min(max(1, round(len(members) * fraction)), len(members) - 1)]] = True
     return held_out
+
+
+def hold_out_fold(images: Images, fold: tuple[int, int], seed: int) -> np.ndarray:
+    """(N,) bool: of each class with at least two images the k-th of n parts, where `fold` is (k, n) and k from 1."""
+    number, num = fold
+    held_out = np.zeros(len(images), dtype=bool)
+    for members in _shuffled_classes(images, seed):
+        start = (number - 1 - int(images.labels[members[0]])) % num  # small classes do not all begin in the first part
+        held_out[members[start::num]] = True
+    return held_out
+
+
+def _shuffled_classes(images: Images, seed: int) -> Iterator[list[int]]:
+    """The images of each class with at least two, in an order by name and seed."""
+    rank = [hashlib.blake2b(f"{seed}/{images.name(i)}".encode(), digest_size=8).digest() for i in range(len(images))]
+    for label in np.unique(images.labels):
+        members = sorted(map(int, np.flatnonzero(images.labels == label)), key=lambda i: rank[i])
+        if len(members) > 1:
+            yield members
 
 
 def fingerprint(images: Images) -> str:

@@ -32,6 +32,7 @@ AFFNET = [
     (r"^classifier\.", "head."),
     (r"\.block\.", "."),
 ]
+FILTERS = r"(^|\.)(xfm|ifm)\.[hg][01][oab]$"  # SVT's wavelet taps, saved as buffers; ours are in ops/wavelet_filters.py
 MIXER = [
     (r"complex_weight_ll$", "gain"),
     (r"complex_weight_lh_b([12])_t$", r"c\1"),
@@ -161,7 +162,7 @@ def _rename(state: StateDict) -> StateDict:
         rules = SVT
     else:
         rules = MIXER
-    return {_apply(rules, name): value for name, value in state.items()}
+    return {_apply(rules, name): value for name, value in state.items() if not re.search(FILTERS, name)}
 
 
 def _apply(rules: list, name: str) -> str:

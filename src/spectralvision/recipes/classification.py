@@ -38,6 +38,10 @@ class Classification:
     """Number of classes, for streamed readers that do not say it."""
     val_fraction: float = 0.2
     """Share held out to validate on, where the data has no val split."""
+    folds: int | None = None
+    """Train so many times, each time validating on another part: what few images tell, they tell in full."""
+    fold: int | None = None
+    """Of these trainings do this one only, counted from 1."""
     model: str = "affnet_et"
     """A model of ours, any timm name, or a run folder to go on from."""
     pretrained: bool = False
@@ -72,7 +76,11 @@ class Classification:
         Raises:
             UserError: Data, model or settings that do not work.
         """
-        require_extra("train", "lightning", "torchmetrics", "rich")
+        require_extra("train", "lightning", "torchmetrics", "rich", "scipy")
+        if self.folds is not None and self.fold is None:
+            from spectralvision.recipes.cross_validation import cross_validate
+
+            return cross_validate(self, say, dry_run, None if resume is None else Path(resume))
         return _train(self, say, dry_run, None if resume is None else Path(resume))
 
     @classmethod
@@ -113,7 +121,8 @@ def _train(recipe: Classification, say: Say, dry_run: bool, resume: Path | None)
     run = resume or new_run_folder(f"{_word(data.name)}-{architecture(model)}", recipe.out)
     with _recorded(run, telling.record(recipe, data, engine)) as status:
         assert recipe.epochs != "auto"
-        module = task.Classifier(model, recipe.optimisation, recipe.epochs, recipe.seed)
+        weights = _class_weights(recipe.optimisation.class_weights, telling.train_counts(data))
+        module = task.Classifier(model, recipe.optimisation, recipe.epochs, recipe.seed, weights)
         best = task.fit(module, *loaders, run, engine, say, resume=resume is not None).best
         assert best is not None, "every epoch validates"
         result = {
@@ -159,12 +168,25 @@ def _data(recipe: Classification) -> tuple["Data", list[str]]:
     from spectralvision.data.opening import open_data
     from spectralvision.recipes.telling import data_notes
 
-    data = carve(open_data(recipe.data, recipe.data_dir, recipe.num_classes), recipe.val_fraction, recipe.seed)
+    data = open_data(recipe.data, recipe.data_dir, recipe.num_classes)
+    data = carve(data, recipe.val_fraction, recipe.seed, _fold(recipe))
     if len(data.classes) < 2:
         raise UserError(f"{data.name} has one class only ({data.classes[0]}): there is nothing to tell apart.")
     data, skipped, twins = checked(data)
     facts = {"skipped": [asdict(one) for one in skipped], "in_train_and_val": [asdict(twin) for twin in twins]}
-    return replace(data, facts=data.facts | facts), data_notes(data, skipped, twins)
+    weighted = recipe.optimisation.class_weights != 0
+    return replace(data, facts=data.facts | facts), data_notes(data, skipped, twins, weighted)
+
+
+def _fold(recipe: Classification) -> tuple[int, int] | None:
+    """(k, n) where the k-th of n parts is held out."""
+    if recipe.folds is not None and recipe.folds < 2:
+        raise UserError(f"--folds {recipe.folds} should be at least 2.")
+    if recipe.fold is None:
+        return None
+    if recipe.folds is None or not 1 <= recipe.fold <= recipe.folds:
+        raise UserError(f"--fold {recipe.fold} should lie between 1 and the number of --folds.")
+    return recipe.fold, recipe.folds
 
 
 def _refuse_resume(run: Path, data: "Data") -> None:
@@ -190,6 +212,8 @@ def _refuse_resume(run: Path, data: "Data") -> None:
 
 def _resolved(recipe: Classification, data: "Data") -> Classification:
     """The recipe with every `auto` that the data decides filled in."""
+    from spectralvision.recipes.telling import train_counts, uneven
+
     fields, num_train = recipe.optimisation, len(data.split("train"))
     trained = recipe.pretrained or Path(recipe.model).expanduser().is_dir()
     epochs = recipe.epochs
@@ -208,8 +232,20 @@ def _resolved(recipe: Classification, data: "Data") -> Classification:
         fields = replace(fields, lr=float(f"{(5e-4 if trained else 2e-3) * math.sqrt(batch / 64):.3g}"))
     if fields.warmup_epochs == "auto":
         fields = replace(fields, warmup_epochs=min(5.0, epochs / 10))
+    if fields.class_weights == "auto":
+        fields = replace(fields, class_weights=1.0 if uneven(train_counts(data)) else 0.0)
     augmentation = recipe.augmentation.resolved(data)
     return replace(recipe, epochs=epochs, batch_size=batch, optimisation=fields, augmentation=augmentation)
+
+
+def _class_weights(power: "float | Auto", counts: list[int]) -> list[float] | None:
+    """What an image of each class weighs in the loss, one on average over the images; None: all the same."""
+    assert not isinstance(power, str), "resolve against the data first"
+    if not power or not counts:
+        return None
+    weights = [max(count, 1) ** -power for count in counts]
+    mean = sum(weight * count for weight, count in zip(weights, counts, strict=True)) / sum(counts)
+    return [weight / mean for weight in weights]
 
 
 def _model(recipe: Classification, data: "Data", fresh: bool = True) -> tuple["nn.Module", Classification]:

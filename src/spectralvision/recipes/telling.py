@@ -35,7 +35,7 @@ def announcement(
 
     counts = ", ".join(f"{len(images)} {name}" for name, images in data.splits.items())
     carved = data.facts.get("val_carved")
-    cut = f" (val: {carved['fraction']:.0%} of {carved['from']}, seed {carved['seed']})" if carved else ""
+    cut = f" (val: {_part(carved)} of {carved['from']}, seed {carved['seed']})" if carved else ""
     yield f"data   {data.name}: {len(data.classes)} classes; {counts} images{cut}"
     millions = sum(parameter.numel() for parameter in model.parameters()) / 1e6
     weights = "trained weights" if recipe.pretrained or Path(recipe.model).expanduser().is_dir() else "from scratch"
@@ -95,8 +95,10 @@ def _macs(model: "nn.Module") -> str:
         return "unknown GMACs"
 
 
-def data_notes(data: "Data", skipped: Sequence["Skipped"], twins: Sequence["Twin"]) -> list[str]:
-    """Lines about images that are left out, stand twice, are few, or come in uneven numbers."""
+def data_notes(
+    data: "Data", skipped: Sequence["Skipped"], twins: Sequence["Twin"], weighted: bool = False
+) -> list[str]:
+    """Lines about images that are left out, stand twice, are few, or come in uneven numbers (which are `weighted`)."""
     notes = []
     if skipped:
         named = _some([f"{one.image} ({one.reason})" for one in skipped])
@@ -106,15 +108,25 @@ def data_notes(data: "Data", skipped: Sequence["Skipped"], twins: Sequence["Twin
         notes.append(f"note   {_images(len(twins))} of val also in train, which makes val top-1 too good: {pairs}")
     if (few := len(data.splits["val"])) < FEW:
         notes.append(f"note   {_images(few)} in val: one more right or wrong moves top-1 by {1 / few:.1%}")
-    labels = getattr(data.splits["train"], "labels", None)
-    if labels is not None:
-        counts = np.bincount(labels, minlength=len(data.classes))
-        if counts.max() >= UNEVEN * counts.min():
-            most, least = (data.classes[int(pick(counts))] for pick in (np.argmax, np.argmin))
-            notes.append(
-                f"note   classes are uneven: {counts.max()} images of {most}, {counts.min()} of {least} in train"
-            )
+    counts = train_counts(data)
+    if uneven(counts):
+        most, least = (data.classes[int(pick(counts))] for pick in (np.argmax, np.argmin))
+        cure = "; the loss gives images of rare classes more weight" if weighted else ""
+        notes.append(
+            f"note   classes are uneven: {max(counts)} images of {most}, {min(counts)} of {least} in train{cure}"
+        )
     return notes
+
+
+def train_counts(data: "Data") -> list[int]:
+    """Training images of each class; empty for a stream, which does not tell."""
+    labels = getattr(data.split("train"), "labels", None)
+    return [] if labels is None else np.bincount(labels, minlength=len(data.classes)).tolist()
+
+
+def uneven(counts: Sequence[int]) -> bool:
+    """Whether the largest class has many times the images of the smallest."""
+    return bool(counts) and max(counts) >= UNEVEN * min(counts)
 
 
 def record(recipe: "Classification", data: "Data", engine: dict[str, str]) -> dict[str, Any]:
@@ -150,6 +162,10 @@ def _versions() -> dict[str, str]:
         except PackageNotFoundError:  # run from a checkout that is not installed
             found[package] = "unknown"
     return found
+
+
+def _part(carved: dict[str, Any]) -> str:
+    return f"part {carved['fold'][0]} of {carved['fold'][1]}" if carved["fold"] else f"{carved['fraction']:.0%}"
 
 
 def _images(number: int) -> str:

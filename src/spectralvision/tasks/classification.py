@@ -37,10 +37,18 @@ class NotFiniteError(ArithmeticError):
 
 
 class Classifier(pl.LightningModule):
-    """Trains and judges a model that gives (B, num_classes) logits of (B, 3, H, W) images."""
+    """Trains and judges a model that gives (B, num_classes) logits of (B, 3, H, W) images.
 
-    def __init__(self, model: nn.Module, optimisation: Optimisation | None = None, epochs: int = 1, seed: int = 0):
+    `class_weights` say what an image of each class weighs in the training loss.
+    """
+
+    class_weights: Tensor | None
+
+    def __init__(self, model: nn.Module, optimisation: Optimisation | None = None, epochs: int = 1, seed: int = 0,
+                 class_weights: list[float] | None = None):  # fmt: skip
         super().__init__()
+        weights = None if class_weights is None else torch.tensor(class_weights)
+        self.register_buffer("class_weights", weights, persistent=False)
         self.model, self.optimisation, self.epochs, self.seed = model, optimisation, epochs, seed
         self.seen = 0  # images judged
         self._lost: Tensor | None = None  # the first update whose loss is no number, counted from 1; 0: none
@@ -76,7 +84,7 @@ class Classifier(pl.LightningModule):
         with seeded(self.seed, DROPPING, self.global_step):
             torch.manual_seed(torch.initial_seed())  # reaches the accelerator's generator too
             logits = self.model(images)
-        loss = cross_entropy(logits, targets, label_smoothing=smoothing)
+        loss = cross_entropy(logits, targets, weight=self.class_weights, label_smoothing=smoothing)
         self._watch(loss.detach())
         self._count(self.train_scores, loss, logits, labels)
         self.log("loss", loss.detach(), prog_bar=True, logger=False)

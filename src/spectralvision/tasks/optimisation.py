@@ -28,6 +28,9 @@ class Optimisation:
     """Largest norm of the gradient."""
     label_smoothing: float = 0.1
     """Share of a target spread over all classes."""
+    class_weights: float | Auto = "auto"
+    """Power of a class's rarity by which its images weigh in the loss; 0: all images alike, 1: all classes alike;
+    auto: 1 where the largest class has 5 times the images of the smallest, else 0."""
     mixup: float = 0.0
     """Alpha of mixup; 0: off."""
     cutmix: float = 0.0

@@ -1,0 +1,97 @@
+"""The authors' released code, made importable from checkouts beside this one: never copied, for side-by-side runs only.
+
+`DIR` holds the repositories microsoft/TokenMixers (MIT) and badripatro/svt (no licence: run it, do not read it while
+writing code here), each in a folder of its own name. What they import and no longer find is put into `sys.modules`
+first. The environment needs, besides ours: "setuptools<80" pytorch_wavelets==1.3.0 requests ujson psutil
+opencv-python-headless pycocotools.
+"""
+
+import sys
+import types
+import warnings
+from pathlib import Path
+from typing import Any
+
+import timm.layers
+from torch import Tensor, nn
+
+AFFNET_MODES = {"affnet_et": "xx_small", "affnet_t": "x_small", "affnet": "small"}
+AFFNET_OPTIONS = {
+    "model.classification.name": "affnet",
+    "model.classification.affnet.attn_norm_layer": "layer_norm_2d",
+    "model.classification.affnet.conv_kernel_size": 3,
+    "model.classification.affnet.head_dim": None,
+    "model.classification.affnet.number_heads": 4,
+    "model.classification.n_classes": 1000,
+    "model.classification.classifier_dropout": 0.1,
+    "model.activation.name": "swish",
+    "model.activation.inplace": False,
+    "model.activation.neg_slope": 0.1,
+    "model.normalization.name": "batch_norm",
+    "model.normalization.momentum": 0.1,
+    "model.layer.global_pool": "mean",
+    "model.layer.conv_init": "kaiming_normal",
+    "model.layer.linear_init": "trunc_normal",
+    "model.layer.linear_init_std_dev": 0.02,
+}
+
+
+class ReleasedCode:
+    """Constructors of the released networks and mixers, with random weights."""
+
+    def __init__(self, folder: Path) -> None:
+        self.affnet_root = folder / "TokenMixers" / "Adaptive Frequency Filters"
+        self.svt_root = folder / "svt"
+        for root in (self.affnet_root, self.svt_root):
+            if not root.is_dir():
+                raise SystemExit(f"{root} is missing: clone microsoft/TokenMixers and badripatro/svt into {folder}.")
+        _stand_in("timm.models.layers", **{n: getattr(timm.layers, n) for n in ("DropPath", "to_2tuple", "trunc_normal_")})
+        _stand_in("timm.models.registry", register_model=lambda function: function)  # ours keep their names
+        sys.path[:0] = [str(self.affnet_root), str(self.svt_root)]
+
+    def network(self, name: str, token_label: bool = False) -> nn.Module:
+        """affnet_et, affnet_t, affnet, svt_s, svt_b or svt_l."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if name in AFFNET_MODES:
+                from affnet.models.classification.affnet import AffNet  # type: ignore[import-not-found]
+
+                return AffNet(_options(mode=AFFNET_MODES[name]))
+            import svt  # type: ignore[import-not-found]
+
+            return getattr(svt, name)(token_label=token_label)
+
+    def adaptive_frequency_filter(self, dim: int) -> nn.Module:
+        """(B, C, H, W) -> the same."""
+        from affnet.modules.aff_block import AFNO2D_channelfirst  # type: ignore[import-not-found]
+
+        return AFNO2D_channelfirst(_options(mode="small"), dim, 8)
+
+    def scattering_mixer(self, dim: int) -> nn.Module:
+        """(B, C, H, W) -> the same; its tokens are views of a channels-last map."""
+        import svt
+
+        return _OnMaps(svt.SVT_channel_mixing(dim))
+
+
+class _OnMaps(nn.Module):
+    def __init__(self, mixer: nn.Module) -> None:
+        super().__init__()
+        self.mixer = mixer
+
+    def forward(self, x: Tensor) -> Tensor:
+        height, width = x.shape[-2:]
+        return self.mixer(x.flatten(2).mT, height, width).mT.unflatten(-1, (height, width))
+
+
+def _options(mode: str) -> Any:
+    options = types.SimpleNamespace()
+    for name, value in AFFNET_OPTIONS.items() | {("model.classification.affnet.mode", mode)}:
+        setattr(options, name, value)
+    return options
+
+
+def _stand_in(name: str, **content: Any) -> None:
+    module = types.ModuleType(name)
+    vars(module).update(content)
+    sys.modules[name] = module
