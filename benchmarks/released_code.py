@@ -45,7 +45,9 @@ class ReleasedCode:
         for root in (self.affnet_root, self.svt_root):
             if not root.is_dir():
                 raise SystemExit(f"{root} is missing: clone microsoft/TokenMixers and badripatro/svt into {folder}.")
-        _stand_in("timm.models.layers", **{n: getattr(timm.layers, n) for n in ("DropPath", "to_2tuple", "trunc_normal_")})
+        _stand_in(
+            "timm.models.layers", **{n: getattr(timm.layers, n) for n in ("DropPath", "to_2tuple", "trunc_normal_")}
+        )
         _stand_in("timm.models.registry", register_model=lambda function: function)  # ours keep their names
         sys.path[:0] = [str(self.affnet_root), str(self.svt_root)]
 

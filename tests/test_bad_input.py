@@ -204,7 +204,7 @@ CASES = {
     memory_lost: r"a batch of 8 .*: 2 does, see --batch-size 2; the best weights so far are in .*run\.",
     disk_full: r"the disk is full .*the best weights so far are in .*; `spectralvision train --resume .*run` goes on\.",
     resume_with_settings: r"--resume goes on with the settings of the run: leave --epochs out\.",
-    resume_nothing: r"nothing/run\.json cannot be read",
+    resume_nothing: r"nothing is not a run folder: --resume takes one",
     resume_without_checkpoint: r"run holds no checkpoint to go on from",
     resume_truncated: r"last\.ckpt cannot be read .*: start a new run\.",
     resume_hostile: r"last\.ckpt cannot be read .*: start a new run\.",
@@ -249,6 +249,38 @@ def test_a_mishap_in_training_keeps_the_epoch_before(case, tmp_path, monkeypatch
     assert all(weight.isfinite().all() for weight in load_model(str(run)).state_dict().values())
     assert train("--resume", run) == 0  # the cause is gone
     assert json.loads((run / "run.json").read_text())["results"]["epochs"] == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("--lr -1", r"--lr -1\.0 should lie between 0 and 10\."),
+        ("--lr nan", r"--lr nan should lie between 0 and 10\."),
+        ("--label-smoothing 3", r"--label-smoothing 3\.0 should lie between 0 and 0\.99\."),
+        ("--weight-decay -1", r"--weight-decay -1\.0 should be at least 0\."),
+        ("--hflip 7", r"--hflip 7\.0 should lie between 0 and 1\."),
+        ("--ema 2", r"--ema 2\.0 should lie between 0 and 1\."),
+        ("--workers -1", r"--workers -1 should be at least 0\."),
+        ("--seed -1", r"--seed -1 should be at least 0\."),
+        ("--input-size -64", r"--input-size -64 should be at least 1\."),
+        ("--folds 1", r"--folds 1 should be at least 2\."),
+        ("--epochs abc", r"--epochs abc is not a value that it takes"),
+        ("--opt adamww", r"--opt adamww does not exist: did you mean .*adamw"),
+        ("--sched cosinus", r"--sched cosinus does not exist: did you mean cosine\?"),
+        ("--auto-augment foo", r"--auto-augment foo is no policy of timm's"),
+        ("--warmup-epochs 9 --epochs 2", r"--warmup-epochs 9 should be less than the 2 of --epochs\."),
+        ("--num-classes 4", r"photos has 3 classes: leave --num-classes 4 out\."),
+        ("--device cuda", r"--device cuda: this machine has none"),
+    ],
+)
+def test_values_that_cannot_work(words, sentence, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert train("--data", photos(tmp_path, 4), "--model", "test_resnet", *words.split()) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert re.search(rf"^spectralvision: error: {sentence}", err, re.MULTILINE), err
+    assert not (tmp_path / "runs").exists()
 
 
 def bomb():

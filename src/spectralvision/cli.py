@@ -68,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _dispatch(argv: list[str]) -> int:
     if not argv or argv[0] in ("-h", "--help"):
-        print(HELP, end="")
+        print(HELP, end="", file=sys.stdout if argv else sys.stderr)
         return 0 if argv else 2
     if argv[0] == "--version":
         from importlib.metadata import version
@@ -173,7 +173,8 @@ def _parse(kind: Any, verb: str, argv: list[str]) -> Any:
     given = {word.split("=")[0].replace("_", "-") for word in argv}
     missing = [name for name, required in options.items() if required and name not in given]
     if missing and not given & {"-h", "--help"}:
-        raise UserError(f"{verb} needs {' and '.join(missing)}: `{PROG} {verb} --help` says what they take.")
+        they = "they take" if len(missing) > 1 else "it takes"
+        raise UserError(f"{verb} needs {' and '.join(missing)}: `{PROG} {verb} --help` says what {they}.")
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
@@ -203,7 +204,9 @@ def _sentence(box: str) -> str:
     """The first paragraph of tyro's framed message, in one line."""
     lines = [line.strip("│ ") for line in box.splitlines() if not line.startswith(("╭", "╰"))]
     end = next((index for index, line in enumerate(lines) if line.startswith("──")), len(lines))
-    text = " ".join(lines[:end]).strip()
+    text = " ".join(line for line in lines[:end] if line.strip("─- ")).strip()
+    if refused := re.search(r"parsing (--[\w-]+): .*? from \['(.*?)'\]", " ".join(lines)):
+        return f"{refused[1]} {refused[2]} is not a value that it takes: `--help` says which."
     return text if text.endswith(".") else f"{text}."
 
 

@@ -4,13 +4,15 @@ A run is one folder: `config.json` and `model.safetensors` in timm's format, `ru
 what came out), `metrics.csv` (one row an epoch) and `checkpoints/`. Imports nothing of the package.
 """
 
+import difflib
 import importlib.util
 import json
+import math
 import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,22 @@ def require_extra(extra: str, *modules: str) -> None:
     missing = [module for module in modules if importlib.util.find_spec(module) is None]
     if missing:
         raise UserError(f'this needs {" and ".join(missing)}: run `pip install "spectralvision[{extra}]"`.')
+
+
+def refuse_outside(fields: Mapping[str, Any], ranges: Mapping[str, tuple[float, float]]) -> None:
+    """Raises `UserError` for the first number outside of its closed range, also for one that is none; words pass."""
+    for name, (low, high) in ranges.items():
+        value = fields[name]
+        if isinstance(value, int | float) and not low <= value <= high:
+            bounds = f"be at least {low:g}" if high == math.inf else f"lie between {low:g} and {high:g}"
+            raise UserError(f"--{name.replace('_', '-')} {value} should {bounds}.")
+
+
+def nearest(name: str, known: Iterable[str], what: str) -> str:
+    """The end of a sentence that refuses a name: what may have been meant, else all there is."""
+    names = list(known)
+    near = difflib.get_close_matches(name, names, n=2)
+    return f"did you mean {' or '.join(near)}?" if near else f"{what} {', '.join(names)}."
 
 
 @contextmanager

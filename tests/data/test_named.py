@@ -48,13 +48,19 @@ def test_standard_input_holds_an_image(folder, kind):
         named_images(["photos", "-"], io.BytesIO(content))
 
 
+def test_a_listed_file_that_has_gone_is_told_when_it_is_opened(folder):
+    images = named_images(["-"], io.BytesIO(b"photos/red/0.png\nnone.png\n"))
+    assert images.image(0).size == (24, 24)
+    with pytest.raises(UserError, match=r"none\.png does not exist"):
+        images.image(1)
+
+
 @pytest.mark.parametrize(
     ("words", "stdin", "sentence"),
     [
         (["photos/none.png"], b"", r"photos/none\.png does not exist"),
         (["photos/*.webp"], b"", r"nothing fits the pattern photos/\*\.webp"),
         (["empty"], b"", "empty holds no image"),
-        (["-"], b"photos/red/0.png\nnone.png\n", r"none\.png does not exist"),
         (["-"], b" \n", "standard input is empty"),
         (["-"], b"\x00\x01\x02", "neither an image"),
     ],

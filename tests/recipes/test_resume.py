@@ -185,6 +185,6 @@ def test_the_bar_shows_loss_top1_pace_and_time_left(photos, tmp_path, monkeypatc
     recipe_of(photos, tmp_path / "run").run(lines.append)
     assert not [line for line in lines if line.startswith("epoch")]
     assert set(seen[-1]) == {"loss", "top1", "val", "images/s", "left"}
-    assert all(0 <= float(metrics["top1"]) <= 1 for metrics in seen if "top1" in metrics)
+    assert all(0 <= int(metrics["top1"].rstrip("%")) <= 100 for metrics in seen if "top1" in metrics)
     assert float(seen[-1]["images/s"]) > 0
     assert seen[-1]["left"] == "0 s"

@@ -5,6 +5,7 @@ import timm
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
+from spectralvision.runs import UserError
 from spectralvision.tasks.classification import Classifier, choose_device, evaluate, fit, predict
 from spectralvision.tasks.loading import describe, load_model
 from spectralvision.tasks.optimisation import Optimisation
@@ -141,9 +142,13 @@ def test_ctrl_c_closes_down_and_keeps_the_best(tmp_path):
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_device_and_precision():
+def test_device_and_precision(monkeypatch):
     assert choose_device("cpu", "auto") == ("cpu", "32-true")
     assert choose_device("cpu", "32") == ("cpu", "32-true")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UserError, match="--device cuda: this machine has none"):
+        choose_device("cuda")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert choose_device("cuda", "16-mixed") == ("cuda", "16-mixed")
 
 

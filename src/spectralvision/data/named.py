@@ -81,8 +81,8 @@ def _listed(content: bytes) -> Iterator[str]:
     lines = [line for line in os.fsdecode(content).splitlines() if line.strip()]
     if not lines:
         raise UserError("standard input is empty: it takes paths, one a line, or the bytes of an image.")
-    for line in lines:
-        yield from _files(line)
+    for line in lines:  # one that has gone does not stop a long list: it is told at the end
+        yield from _files(line) if Path(line).expanduser().exists() or glob.has_magic(line) else [line]
 
 
 def _holds_image(content: bytes) -> bool:

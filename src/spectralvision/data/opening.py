@@ -33,6 +33,8 @@ def open_data(spec: str, data_dir: str | None = None, num_classes: int | None = 
         if spec in ("torch/image_folder", "torch/folder"):
             return open_data(data_dir or ".")
         return open_reader(kind, rest, data_dir, num_classes)
+    if not spec.strip():
+        raise UserError("--data is empty: it takes a folder of images, one subfolder a class.")
     path = Path(spec).expanduser()
     if spec == "digits" and not path.exists():
         return digits()
@@ -96,7 +98,7 @@ def _files_by_class(root: Path) -> dict[str, list[str]]:
     classes = _subfolders(root)
     if not classes:
         loose = sum(is_image_file(file) for file in root.iterdir())
-        what = f"{loose} images but no class folders" if loose else "no images and no parquet shards"
+        what = f"{loose} image{'s' * (loose > 1)} but no class folders" if loose else "no images and no parquet shards"
         raise UserError(f"{root} holds {what}: put the images of each class into a folder named after it.")
     found = {folder.name: [file.relative_to(root).as_posix() for file in images_below(folder)] for folder in classes}
     if empty := [name for name, files in found.items() if not files]:

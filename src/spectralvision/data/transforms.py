@@ -1,7 +1,10 @@
 """From an image to a tensor: timm's transforms, with preprocessing from the model."""
 
+import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
+
+from spectralvision.runs import UserError, refuse_outside
 
 if TYPE_CHECKING:
     from spectralvision.data.datasets import Data
@@ -24,6 +27,12 @@ class Augmentation:
     """Strength of colour jitter; timm leaves it out where a policy is used."""
     re_prob: float = 0.0
     """Chance of erasing a random rectangle."""
+
+    def check(self) -> None:
+        """Raises `UserError` for a value that cannot work."""
+        refuse_outside(vars(self), {"hflip": (0, 1), "min_scale": (0.01, 1), "color_jitter": (0, 1), "re_prob": (0, 1)})
+        if not re.match(r"(auto$|none$|rand|augmix|original|v0|3a)", self.auto_augment):
+            raise UserError(f"--auto-augment {self.auto_augment} is no policy of timm's: try none, or {PHOTO_POLICY}.")
 
     def resolved(self, data: "Data") -> "Augmentation":
         """The fields with every `auto` that the data decides filled in."""

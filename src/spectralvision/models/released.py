@@ -1,12 +1,12 @@
 """The authors' checkpoints -> ours: names, containers, and sizes. The only file that knows their names."""
 
 import argparse
-import pickle
 import re
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -132,7 +132,7 @@ def _read(path: Path) -> dict[str, Any]:
             content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever a broken or hostile file makes the reader raise
         reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
-        if isinstance(error, pickle.UnpicklingError):  # torch's own words advise to execute it
+        if not isinstance(error, OSError | SafetensorError):  # torch's own words advise to execute it, or say nothing
             reason = "it is damaged, or holds other things than tensors"
         raise ValueError(f"{path} cannot be read as a checkpoint, nothing of it was executed: {reason}") from error
     if not isinstance(content, dict):

@@ -1,10 +1,9 @@
 """Complete runs as typed Python. A recipe is a frozen dataclass of fields; `train(recipe)` of its module runs it."""
 
-import difflib
 from importlib import import_module
 from typing import Any
 
-from spectralvision.runs import UserError
+from spectralvision.runs import UserError, nearest
 
 RECIPES = {"classification": "spectralvision.recipes.classification:Classification"}
 """Name on the command line -> where the recipe's dataclass is. Its `run(say)` does the work."""
@@ -17,8 +16,6 @@ def find_recipe(name: str) -> Any:
         UserError: There is no such recipe; the sentence names the nearest.
     """
     if name not in RECIPES:
-        near = difflib.get_close_matches(name, RECIPES, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"the recipes are {', '.join(RECIPES)}."
-        raise UserError(f"{name} is not a recipe: {hint}")
+        raise UserError(f"{name} is not a recipe: {nearest(name, RECIPES, 'there is')}")
     module, _, attribute = RECIPES[name].partition(":")
     return getattr(import_module(module), attribute)

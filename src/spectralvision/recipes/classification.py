@@ -14,7 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from spectralvision.data.transforms import Augmentation
-from spectralvision.runs import UserError, new_run_folder, read_json, refuse_taken, require_extra, write_json
+from spectralvision.runs import (
+    UserError,
+    new_run_folder,
+    read_json,
+    refuse_outside,
+    refuse_taken,
+    require_extra,
+    write_json,
+)
 from spectralvision.tasks.optimisation import Auto, Optimisation
 
 if TYPE_CHECKING:  # a command that only shows its help loads neither
@@ -24,6 +32,11 @@ if TYPE_CHECKING:  # a command that only shows its help loads neither
 
 Say = Callable[[str], None]
 UPDATES = 30  # an epoch, where the batch size is free
+LEARNING = 500  # updates in all that photographs take at least, within 50 to 200 epochs
+RANGES = {
+    "num_classes": (2, math.inf), "epochs": (1, math.inf), "batch_size": (2, math.inf), "input_size": (1, math.inf),
+    "seed": (0, math.inf), "workers": (0, math.inf), "folds": (2, math.inf), "fold": (1, math.inf),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +62,8 @@ class Classification:
     out: str | None = None
     """Run folder; default runs/DATA-MODEL, with -2, -3 ... when taken."""
     epochs: int | Auto = "auto"
-    """Passes over the training images; auto: 15 for digits and from trained weights, else 50."""
+    """Passes over the training images; auto: 15 for digits and from trained weights, else 50, and up to 200 where the
+    images are few."""
     batch_size: int | Auto = "auto"
     """Images an update; auto: about 30 updates an epoch, 16 to 128."""
     input_size: int | Auto = "auto"
@@ -77,6 +91,9 @@ class Classification:
             UserError: Data, model or settings that do not work.
         """
         require_extra("train", "lightning", "torchmetrics", "rich", "scipy")
+        refuse_outside(vars(self), RANGES)
+        self.optimisation.check()
+        self.augmentation.check()
         if self.folds is not None and self.fold is None:
             from spectralvision.recipes.cross_validation import cross_validate
 
@@ -90,6 +107,8 @@ class Classification:
         Raises:
             UserError: There is no record of such a recipe.
         """
+        if not (Path(run) / "run.json").is_file():
+            raise UserError(f"{run} is not a run folder: --resume takes one that `spectralvision train` has begun.")
         fields: Any = read_json(Path(run) / "run.json").get("recipe")
         try:
             parts = {"optimisation": Optimisation, "augmentation": Augmentation}
@@ -104,6 +123,7 @@ def _train(recipe: Classification, say: Say, dry_run: bool, resume: Path | None)
     from spectralvision.tasks.loading import architecture
 
     start = time.monotonic()
+    accelerator, precision = task.choose_device(recipe.device, recipe.precision)
     if resume is None:
         refuse_taken(recipe.out)
     data, notes = _data(recipe)
@@ -111,7 +131,6 @@ def _train(recipe: Classification, say: Say, dry_run: bool, resume: Path | None)
     if resume is not None:
         _refuse_resume(resume, data)
     model, recipe = _model(recipe, data, fresh=resume is None)
-    accelerator, precision = task.choose_device(recipe.device, recipe.precision)
     engine = {"accelerator": accelerator, "precision": precision}
     loaders = _loaders(recipe, data, model)
     for line in itertools.chain(telling.announcement(recipe, data, model, engine, loaders), notes):
@@ -169,6 +188,8 @@ def _data(recipe: Classification) -> tuple["Data", list[str]]:
     from spectralvision.recipes.telling import data_notes
 
     data = open_data(recipe.data, recipe.data_dir, recipe.num_classes)
+    if recipe.num_classes not in (None, len(data.classes)):
+        raise UserError(f"{data.name} has {len(data.classes)} classes: leave --num-classes {recipe.num_classes} out.")
     data = carve(data, recipe.val_fraction, recipe.seed, _fold(recipe))
     if len(data.classes) < 2:
         raise UserError(f"{data.name} has one class only ({data.classes[0]}): there is nothing to tell apart.")
@@ -180,11 +201,9 @@ def _data(recipe: Classification) -> tuple["Data", list[str]]:
 
 def _fold(recipe: Classification) -> tuple[int, int] | None:
     """(k, n) where the k-th of n parts is held out."""
-    if recipe.folds is not None and recipe.folds < 2:
-        raise UserError(f"--folds {recipe.folds} should be at least 2.")
     if recipe.fold is None:
         return None
-    if recipe.folds is None or not 1 <= recipe.fold <= recipe.folds:
+    if recipe.folds is None or recipe.fold > recipe.folds:
         raise UserError(f"--fold {recipe.fold} should lie between 1 and the number of --folds.")
     return recipe.fold, recipe.folds
 
@@ -217,21 +236,21 @@ def _resolved(recipe: Classification, data: "Data") -> Classification:
     fields, num_train = recipe.optimisation, len(data.split("train"))
     trained = recipe.pretrained or Path(recipe.model).expanduser().is_dir()
     epochs = recipe.epochs
-    if isinstance(epochs, str):
-        epochs = 50 if data.photographs and not trained else 15
-    elif epochs < 1:
-        raise UserError(f"--epochs {epochs} should be at least 1.")
     if isinstance(recipe.batch_size, str):
         batch = min(max(2 ** round(math.log2(max(num_train, 1) / UPDATES)), 16), 128)
     else:
         batch = recipe.batch_size
-    if batch < 2:
-        raise UserError(f"--batch-size {batch} should be at least 2: batch norm needs two images.")
     batch = max(2, min(batch, num_train)) // 2 * 2  # even: mixup pairs the images of a batch
+    if isinstance(epochs, str):
+        enough = math.ceil(LEARNING / math.ceil(num_train / batch))
+        epochs = min(max(50, enough), 200) if data.photographs and not trained else 15
+    assert not isinstance(epochs, str)
     if fields.lr == "auto":
         fields = replace(fields, lr=float(f"{(5e-4 if trained else 2e-3) * math.sqrt(batch / 64):.3g}"))
     if fields.warmup_epochs == "auto":
         fields = replace(fields, warmup_epochs=min(5.0, epochs / 10))
+    elif fields.warmup_epochs >= epochs:
+        raise UserError(f"--warmup-epochs {fields.warmup_epochs:g} should be less than the {epochs} of --epochs.")
     if fields.class_weights == "auto":
         fields = replace(fields, class_weights=1.0 if uneven(train_counts(data)) else 0.0)
     augmentation = recipe.augmentation.resolved(data)

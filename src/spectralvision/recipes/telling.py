@@ -44,7 +44,8 @@ def announcement(
         f"{recipe.input_size} pixels"
     )
     yield (
-        f"train  {recipe.epochs} epochs, batch {recipe.batch_size}, learning rate {recipe.optimisation.lr:g}, "
+        f"train  {recipe.epochs} epoch{'' if recipe.epochs == 1 else 's'}, batch {recipe.batch_size}, "
+        f"learning rate {recipe.optimisation.lr:g}, "
         f"on {engine['accelerator']} in {engine['precision']}, about "
         f"{spoken(expected_seconds(recipe, model, engine, *loaders))}"
     )
@@ -69,7 +70,7 @@ def expected_seconds(
         beside = loader.num_workers > 0 and engine["accelerator"] != "cpu"
         images = len(loader) * recipe.batch_size
         total += images * (max(passes * computing, reading) if beside else passes * computing + reading)
-    return recipe.epochs * total
+    return max(recipe.epochs * total, 1.0)
 
 
 def _seconds_per_image(loader: "DataLoader[Any]", sample: int = 8) -> float:

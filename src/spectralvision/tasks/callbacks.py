@@ -143,9 +143,9 @@ class ProgressBar(RichProgressBar):
         if score.update_called:  # not just after an epoch
             self._top1 = float(score.compute())
         pace = self._keep.pace
-        shown: dict[str, Any] = {"loss": items.get("loss", float("nan")), "top1": f"{self._top1:.2f}"}
+        shown: dict[str, Any] = {"loss": items.get("loss", float("nan")), "top1": f"{self._top1:.0%}"}
         if "val_top1" in items:
-            shown["val"] = f"{items['val_top1']:.2f}"
+            shown["val"] = f"{items['val_top1']:.0%}"
         return shown | {"images/s": f"{pace.images_per_second():.0f}", "left": spoken(pace.seconds_left())}
 
     def configure_columns(self, trainer: pl.Trainer) -> list[Any]:

@@ -77,7 +77,7 @@ class Classifier(pl.LightningModule):
         assert self.optimisation is not None
         images, labels = batch
         targets, smoothing = labels, self.optimisation.label_smoothing
-        if self.mix is not None:
+        if self.mix is not None and len(images) % 2 == 0:  # it pairs images; the last batch may be odd
             with seeded(self.seed, MIXING, self.global_step):
                 images, targets = self.mix(images, labels)
             smoothing = 0.0  # is in the mixed targets already
@@ -149,10 +149,16 @@ def _scores(**scores: Metric) -> MetricCollection:
 
 
 def choose_device(device: str = "auto", precision: str = "auto") -> tuple[str, str]:
-    """(accelerator, precision): the accelerator at hand, and bfloat16 where it is fast, else float32."""
+    """(accelerator, precision): the accelerator at hand, and bfloat16 where it is fast, else float32.
+
+    Raises:
+        UserError: There is no such device here.
+    """
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if device == "auto":
-        mps = torch.backends.mps.is_available()
-        device = "cuda" if torch.cuda.is_available() else "mps" if mps else "cpu"
+        device = next(name for name, is_there in there.items() if is_there)
+    if not there[device]:
+        raise UserError(f"--device {device}: this machine has none, or torch does not find it; --device cpu works.")
     if precision == "auto":
         cuda = device == "cuda" and torch.cuda.is_available()
         precision = "bf16-mixed" if cuda and torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"

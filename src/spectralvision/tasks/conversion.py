@@ -54,6 +54,8 @@ def _loaded(path: Path, name: str, options: dict[str, Any]) -> nn.Module:
         raise UserError(f"{error}.") from None
     if "aux_head.weight" in state and not options.get("token_label"):
         raise UserError(f"{path} has an auxiliary head: give --token-label.")
+    if path.name == "model.safetensors" and (path.parent / "run.json").is_file():
+        raise UserError(f"{path} is of a run already: --model {path.parent} takes it as it is.")
     head = next((state[key] for key in ("head.fc.weight", "head.weight") if key in state), None)
     num_classes = 1000 if head is None else len(head)
     try:

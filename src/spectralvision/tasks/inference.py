@@ -64,7 +64,8 @@ def evaluate(
 
     Returns:
         top1, its 95 % interval by Wilson's score, top5 (None with five classes or fewer), the expected calibration
-        error over 15 equal bins, loss, images, images per second; images_id is the same for the same images.
+        error over 15 equal bins, loss, images, images per second; images_id is the same for the same images;
+        seen_in_training is "train" or "val" where these are the images the run was trained on or chosen by, else None.
 
     Raises:
         UserError: A model without weights, a class it does not know, no such split.
@@ -86,8 +87,16 @@ def evaluate(
         "top1_interval": interval(round(scores["top1"] * scores["images"]), scores["images"]),
         "calibration_error": float(details["calibration"]),
         "images_id": fingerprint(seen) if isinstance(seen, Images) else None,
+        "seen_in_training": _seen(name, seen),
     }
     return result | ({"per_class": _per_class(details["classes"], _titles(model, data))} if per_class else {})
+
+
+def _seen(name: str, images: Images | Stream) -> str | None:
+    record = Path(name) / "run.json"
+    prints = read_json(record).get("data", {}).get("fingerprints", {}) if record.is_file() else {}
+    mine = fingerprint(images) if isinstance(images, Images) else None
+    return next((split for split, one in prints.items() if one == mine), None)
 
 
 def interval(right: int, number: int) -> tuple[float, float]:

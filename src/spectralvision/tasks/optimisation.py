@@ -1,9 +1,18 @@
 """How weights are moved: the fields, by themselves so that a command can show them without loading the trainer."""
 
 from dataclasses import dataclass
+from math import inf
 from typing import Literal
 
+from spectralvision.runs import UserError, nearest, refuse_outside
+
 Auto = Literal["auto"]
+SCHEDULES = ("cosine", "tanh", "step", "poly", "none")  # timm's that need no further settings
+RANGES = {
+    "lr": (0, 10), "weight_decay": (0, inf), "layer_decay": (0, 1), "warmup_epochs": (0, inf), "min_lr": (0, 1),
+    "clip_grad": (0, inf), "label_smoothing": (0, 0.99), "class_weights": (0, 2), "mixup": (0, inf),
+    "cutmix": (0, inf), "drop_path": (0, 0.99), "ema": (0, 1),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,3 +48,13 @@ class Optimisation:
     """Largest rate of stochastic depth."""
     ema: float | None = None
     """Decay of an average of the weights, which is then what is validated and saved."""
+
+    def check(self) -> None:
+        """Raises `UserError` for a value that cannot work."""
+        from timm.optim import list_optimizers
+
+        refuse_outside(vars(self), RANGES)
+        optimizers = [str(name) for name in list_optimizers()]
+        for flag, name, known in (("--opt", self.opt, optimizers), ("--sched", self.sched, list(SCHEDULES))):
+            if name not in known:
+                raise UserError(f"{flag} {name} does not exist: {nearest(name, known, 'there are')}")

@@ -2,10 +2,13 @@
 
 import csv
 import io
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
+
+from spectralvision.runs import refuse_outside
 
 if TYPE_CHECKING:  # a command that only shows its help does not load it
     from spectralvision.tasks.inference import Engine
@@ -53,4 +56,5 @@ def engine(job: Any) -> "Engine":
     """How to run a model, from a verb's options."""
     from spectralvision.tasks.inference import Engine
 
+    refuse_outside(vars(job), {"batch_size": (1, math.inf), "workers": (0, math.inf)})
     return Engine(batch_size=job.batch_size, workers=job.workers, device=job.device, precision=job.precision)

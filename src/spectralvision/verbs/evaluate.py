@@ -57,12 +57,19 @@ class Evaluate(Verb):
             print_table(_by_class(results))
 
     def conclude(self, result: dict[str, Any]) -> int:
-        """Says so where models were not judged on the same images."""
+        """Says so where models were not judged on the same images, or on images that they know."""
+        for one in result.get("evaluations", [result]):
+            if one["seen_in_training"]:
+                print(f"{one['model']}: {KNOWN[one['seen_in_training']]}", file=sys.stderr)
         if len({one["images_id"] for one in result.get("evaluations", [])}) > 1:
             print("these models were judged on different images: their figures do not compare", file=sys.stderr)
         return 0
 
 
+KNOWN = {
+    "train": "was trained on these very images, so these figures say nothing of new ones",
+    "val": "its best epoch was chosen by these images, so these figures are a little too good",
+}
 _HEAD = ["model", "top-1", "95 % interval", "top-5", "calibration error", "images", "images/s"]
 
 
