@@ -21,6 +21,7 @@ import tyro
 from spectralvision.recipes import RECIPES, find_recipe
 from spectralvision.runs import UserError
 from spectralvision.verbs import Json, Verb
+from spectralvision.verbs.benchmark import Benchmark
 from spectralvision.verbs.convert import Convert
 from spectralvision.verbs.evaluate import Evaluate
 from spectralvision.verbs.models import Models
@@ -36,6 +37,7 @@ Frequency-domain token mixers, and the vision backbones AFFNet and SVT built on 
   evaluate --model RUN --data DATA   how good one or several models are on held-out images
   predict FILES --model RUN          classify images
   convert FILE --model MODEL         a checkpoint of the authors' code -> a run folder
+  benchmark MODELS                   how fast models are, side by side
 
 `spectralvision VERB --help` lists a verb's options. A first run: spectralvision train --data digits
 """
@@ -48,6 +50,7 @@ VERBS: dict[str, Any] = {
     "evaluate": Evaluate,
     "predict": Predict,
     "convert": Convert,
+    "benchmark": Benchmark,
 }
 
 

@@ -44,6 +44,14 @@ NUM_PREFIX_TOKENS = 1
 AUXILIARY_WEIGHT = 0.5  # of the largest token logit, at evaluation
 
 
+CACHE = 1 << 22
+
+
+def on_map(layer: nn.Linear, x: Tensor) -> Tensor:
+    """A linear layer over the channels of a map, (B, C, H, W) -> (B, C', H, W), as the 1x1 convolution that it is."""
+    return F.conv2d(x, layer.weight[:, :, None, None], layer.bias)
+
+
 class Attention(nn.Module):
     """Multi-head attention with q and (k, v) as two layers; as a mixer, every token attends to all."""
 
@@ -77,9 +85,13 @@ class ConvMlp(nn.Module):
         self.fc2 = nn.Linear(hidden, dim, **factory)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.fc1(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-        x = self.act(self.dwconv(x))
-        return self.fc2(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        if torch.is_grad_enabled():
+            return self._mlp(x)
+        size = max(1, CACHE // (x[0].numel() // x.shape[1] * self.fc1.out_features))
+        return torch.cat([self._mlp(part) for part in x.split(size)])
+
+    def _mlp(self, x: Tensor) -> Tensor:
+        return on_map(self.fc2, self.act(self.dwconv(on_map(self.fc1, x))))
 
 
 class Block(nn.Module):

@@ -30,6 +30,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from spectralvision.ops.dtcwt_channels_last import analyse_channels_last, channels_last, synthesise_channels_last
 from spectralvision.ops.dtcwt_forms import analyse, synthesise
 from spectralvision.ops.tables import check_real_maps, no_autocast, working_dtype
 from spectralvision.ops.wavelet_filters import biort as biort_filters
@@ -80,7 +81,9 @@ def dtcwt2d(x: Tensor, levels: int = 1, biort: str = "near_sym_b", qshift: str =
         low = _to_even(x.to(working_dtype(x.dtype)))
         highpass = []
         for level in range(levels):
-            low, re, im = analyse(low, biort) if level == 0 else analyse(_to_multiple_of_4(low), qshift)
+            low, filters = (low, biort) if level == 0 else (_to_multiple_of_4(low), qshift)
+            form = analyse_channels_last if channels_last(low, filters) else analyse
+            low, re, im = form(low, filters)
             highpass.append((re.to(x.dtype), im.to(x.dtype)))
     return Pyramid(low.to(x.dtype), tuple(highpass))
 
@@ -112,7 +115,9 @@ def idtcwt2d(
         for level in reversed(range(len(highpass))):
             re, im = (band.to(dtype) for band in highpass[level])
             x = _crop_centre(x, re, level)
-            x = synthesise(x, re, im, biort if level == 0 else qshift)
+            filters = biort if level == 0 else qshift
+            form = synthesise_channels_last if channels_last(x, filters) else synthesise
+            x = form(x, re, im, filters)
         return _crop_end(x, size).to(lowpass.dtype)
 
 

@@ -51,8 +51,8 @@ def analyse_matmul(x: Tensor, filters: str) -> tuple[Tensor, Tensor, Tensor]:
     h = low.shape[-2] // 2
     low = low.view(*lead, 2 * h, 2, w).transpose(-1, -2).reshape(*lead, 2 * h, 2 * w)
 
-    outer = _outer_rows(x, height, filters) @ low_columns.view(*lead, 2 * height, w)  # (2): 15, 165
-    inner = _inner_rows(x, height, filters) @ high_columns.view(*lead, 2 * height, w)  # (2): 45, 75, 105, 135
+    outer = _outer_table(x, height, filters) @ low_columns.view(*lead, 2 * height, w)  # (2): 15, 165
+    inner = _inner_table(x, height, filters) @ high_columns.view(*lead, 2 * height, w)  # (2): 45, 75, 105, 135
     outer, inner = outer.view(*lead, 2, 2, h, w), inner.view(*lead, 2, 4, h, w)
     re, im = torch.cat([outer[..., :1, :, :], inner, outer[..., 1:, :, :]], dim=-3).unbind(-4)
     return low, re, im
@@ -78,7 +78,7 @@ def synthesise_matmul(low: Tensor, re: Tensor, im: Tensor, filters: str) -> Tens
     )  # (3) along W
 
 
-def _matrices(n: int, filters: str) -> tuple[np.ndarray, np.ndarray]:
+def matrices(n: int, filters: str) -> tuple[np.ndarray, np.ndarray]:
     """Analysis (2, m, n) and synthesis (2, n, m) along an axis of n samples, from equations (4) and (5)."""
     if filters in BIORTS:
         h0, h1, g0, g1 = biort(filters)
@@ -124,61 +124,61 @@ def _quads(matrix: np.ndarray) -> np.ndarray:
     return np.moveaxis(np.array(rows), 2, -1) / np.sqrt(2)
 
 
-def _outer(matrices: np.ndarray) -> np.ndarray:
+def outer_rows(matrices: np.ndarray) -> np.ndarray:
     """z1, z2 of the bands that are high along H: 15 and 165 degrees."""
     rows = _quads(matrices[HIGH])
     return rows.reshape(-1, rows.shape[-2] * 2)
 
 
-def _inner(matrices: np.ndarray) -> np.ndarray:
+def inner_rows(matrices: np.ndarray) -> np.ndarray:
     """45, 75, 105, 135 degrees: z1 of high and low, z2 of low and high along H."""
     low, high = _quads(matrices[LOW]), _quads(matrices[HIGH])
     rows = np.stack([high[:, 0], low[:, 0], low[:, 1], high[:, 1]], axis=1)
     return rows.reshape(-1, rows.shape[-2] * 2)
 
 
-def _by_parity(matrix: np.ndarray) -> np.ndarray:
+def by_parity(matrix: np.ndarray) -> np.ndarray:
     return np.concatenate([matrix[0::2], matrix[1::2]])
 
 
 @table
 def _split_columns(n: int, filters: str, band: int) -> np.ndarray:
-    return _by_parity(_matrices(n, filters)[0][band]).T
+    return by_parity(matrices(n, filters)[0][band]).T
 
 
 @table
 def _join_columns(n: int, filters: str, band: int) -> np.ndarray:
-    return _by_parity(_matrices(n, filters)[1][band].T)
+    return by_parity(matrices(n, filters)[1][band].T)
 
 
 @table
 def _low_rows(n: int, filters: str) -> np.ndarray:
-    return _matrices(n, filters)[0][LOW]
+    return matrices(n, filters)[0][LOW]
 
 
 @table
 def _low_rows_back(n: int, filters: str) -> np.ndarray:
-    return _matrices(n, filters)[1][LOW]
+    return matrices(n, filters)[1][LOW]
 
 
 @table
-def _outer_rows(n: int, filters: str) -> np.ndarray:
-    return _outer(_matrices(n, filters)[0])
+def _outer_table(n: int, filters: str) -> np.ndarray:
+    return outer_rows(matrices(n, filters)[0])
 
 
 @table
 def _outer_rows_back(n: int, filters: str) -> np.ndarray:
-    return _outer(_matrices(n, filters)[1].transpose(0, 2, 1)).T
+    return outer_rows(matrices(n, filters)[1].transpose(0, 2, 1)).T
 
 
 @table
-def _inner_rows(n: int, filters: str) -> np.ndarray:
-    return _inner(_matrices(n, filters)[0])
+def _inner_table(n: int, filters: str) -> np.ndarray:
+    return inner_rows(matrices(n, filters)[0])
 
 
 @table
 def _inner_rows_back(n: int, filters: str) -> np.ndarray:
-    return _inner(_matrices(n, filters)[1].transpose(0, 2, 1)).T
+    return inner_rows(matrices(n, filters)[1].transpose(0, 2, 1)).T
 
 
 # ---- convolution form
