@@ -80,9 +80,9 @@ def test_half_precision_is_computed_in_float32(form: str, dtype: torch.dtype) ->
 def test_auto_takes_products_for_sizes_with_a_large_prime(monkeypatch: pytest.MonkeyPatch) -> None:
     taken = []
     monkeypatch.setattr(fourier, "_rfft2_matmul", lambda x: taken.append(tuple(x.shape)) or (x, x))
-    for size in [(7, 9), (16, 19), (30, 47), (46, 8), (64, 1)]:
+    for size in [(7, 9), (9, 7), (16, 19), (30, 47), (46, 8), (64, 1), (8, 8)]:
         rfft2(torch.zeros(size))
-    assert taken == [(30, 47), (46, 8)]
+    assert taken == [(7, 9), (9, 7), (30, 47), (46, 8), (64, 1), (8, 8)]
 
 
 def test_auto_takes_products_when_exported() -> None:

@@ -13,12 +13,19 @@ The skip in (3) is in the authors' code, not in the paper's figure: `inner_skip=
 Letters: B batch, C channels, H W rows and columns, U V frequencies, G groups.
 """
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from spectralvision.ops import complex_linear, irfft2, rfft2
+from spectralvision.ops import irfft2, rfft2
+from spectralvision.ops.complex_linear import stacked_bias, stacked_matrix
+from spectralvision.ops.fourier import fourier_filter
+from spectralvision.ops.portions import in_portions
 from spectralvision.ops.tables import no_autocast, working_dtype
+
+SAMPLES = 160 << 10  # of a batch that are worked on at a time: 640 KiB in float32, and what comes of them
 
 
 class AdaptiveFrequencyFilter(nn.Module):
@@ -67,17 +74,23 @@ class AdaptiveFrequencyFilter(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W), equations (1) to (3)."""
+        dtype = working_dtype(x.dtype)
         with no_autocast(x):
-            z = x.to(working_dtype(x.dtype))
-            re, im = rfft2(z)  # (1)
-            mask_re, mask_im = self._mask(re, im)  # (2)
-            y = irfft2(mask_re * re - mask_im * im, mask_re * im + mask_im * re, _size(x))  # (3)
-            return (y + z if self.inner_skip else y).to(x.dtype)
+            mask = self._mask_network(dtype)
+
+            def mixed(x: Tensor) -> Tensor:
+                z = x.to(dtype)
+                y = fourier_filter(z.unflatten(1, (self.groups, -1)), mask).flatten(1, 2)  # (1) (2) (3)
+                return (y.add_(z) if self.inner_skip else y).to(x.dtype)
+
+            return in_portions(mixed, x, SAMPLES)
 
     def mask(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The mask M of equation (2) for maps x (B, C, H, W): (re, im), each (B, C, H, W // 2 + 1)."""
+        dtype = working_dtype(x.dtype)
         with no_autocast(x):
-            return self._mask(*rfft2(x.to(working_dtype(x.dtype))))
+            re, im = self._mask_network(dtype)(*rfft2(x.to(dtype).unflatten(1, (self.groups, -1))))
+        return re.flatten(1, 2), im.flatten(1, 2)
 
     def kernel(self, x: Tensor) -> Tensor:
         """The spatial twin of the mask, equation (4), for maps x (B, C, H, W): (B, C, H, W), its origin at [0, 0]."""
@@ -85,15 +98,22 @@ class AdaptiveFrequencyFilter(nn.Module):
         with no_autocast(x):
             return irfft2(*self.mask(x), (height, width)) / (height * width) ** 0.5  # (4)
 
-    def _mask(self, re: Tensor, im: Tensor) -> tuple[Tensor, Tensor]:
-        dtype, sizes = re.dtype, (self.groups, self.dim // self.groups)
-        lead = (re.shape[0], *re.shape[-2:])
-        # (B, C, U, V) -> (G, C / G, B U V): all frequencies of all images share the weights
-        re, im = (part.unflatten(1, sizes).permute(1, 2, 0, 3, 4).flatten(2) for part in (re, im))
-        re, im = complex_linear(re, im, self.w1.to(dtype), self.b1.to(dtype))
-        re, im = complex_linear(self.act(re), self.act(im), self.w2.to(dtype), self.b2.to(dtype))
-        re, im = (F.softshrink(part, self.threshold).unflatten(2, lead) for part in (re, im))
-        return re.permute(2, 0, 1, 3, 4).flatten(1, 2), im.permute(2, 0, 1, 3, 4).flatten(1, 2)
+    def _mask_network(self, dtype: torch.dtype) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
+        """Equation (2) as a function of the spectrum (re, im), each (B, G, C / G, U, V)."""
+        (b1, w1), (b2, w2) = (
+            (stacked_bias(bias.to(dtype)).mT, stacked_matrix(weight.to(dtype)).mT)
+            for weight, bias in ((self.w1, self.b1), (self.w2, self.b2))
+        )
+
+        def mask(re: Tensor, im: Tensor) -> tuple[Tensor, Tensor]:
+            z = torch.cat([part.permute(1, 2, 0, 3, 4) for part in (re, im)], dim=1)
+            places = z.shape[2:]  # (B, U, V): all frequencies of all images share the weights
+            z = self.act(torch.baddbmm(b1, w1, z.flatten(2)))  # (G, 2C / G, B U V)
+            z = F.softshrink(torch.baddbmm(b2, w2, z), self.threshold)
+            mask_re, mask_im = z.unflatten(2, places).permute(2, 0, 1, 3, 4).chunk(2, dim=2)
+            return mask_re, mask_im
+
+        return mask
 
     def extra_repr(self) -> str:
         return f"{self.dim}, groups={self.groups}, threshold={self.threshold}, inner_skip={self.inner_skip}"

@@ -21,7 +21,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from spectralvision.ops import Pyramid, complex_linear, dtcwt2d, idtcwt2d
+from spectralvision.ops import Pyramid, dtcwt2d, idtcwt2d
+from spectralvision.ops.complex_linear import stacked_bias, stacked_matrix
 from spectralvision.ops.tables import no_autocast, working_dtype
 
 Mixing = Literal["channel", "channel_token"]
@@ -100,27 +101,34 @@ class ScatteringMixer(nn.Module):
         with no_autocast(x):
             dtype = working_dtype(x.dtype)
             low, ((re, im),) = dtcwt2d(x.to(dtype))  # (1); an odd side is extended by its last row or column
-            low = low * weights["gain"].to(dtype)  # (2)
-            re, im = self._mix_channels(re, im)  # (3)
+            low = low * _channels_last(weights["gain"].to(dtype))  # (2)
+            z = self._mix_channels(re, im)  # (3)
             if self.mixing == "channel_token":
-                re, im = self._mix_width(re, im, {name: w.to(dtype) for name, w in weights.items()})  # (4)
+                z = self._mix_width(z, {name: w.to(dtype) for name, w in weights.items()})  # (4)
+            re, im = z.permute(0, 1, 5, 2, 3, 4)
             return idtcwt2d(Pyramid(low, ((re, im),)), size=(height, width)).to(x.dtype)  # (5)
 
-    def _mix_channels(self, re: Tensor, im: Tensor) -> tuple[Tensor, Tensor]:
-        shape, dtype = re.shape, re.dtype
-        blocks = (shape[0], self.groups, shape[1] // self.groups, -1)  # (B, G, C / G, K h w)
-        re, im = complex_linear(re.reshape(blocks), im.reshape(blocks), self.w1.to(dtype), self.b1.to(dtype))
-        re, im = complex_linear(F.relu(re), F.relu(im), self.w2.to(dtype), self.b2.to(dtype))
-        return re.reshape(shape), im.reshape(shape)
+    def _mix_channels(self, re: Tensor, im: Tensor) -> Tensor:
+        """Bands (B, C, K, h, w) -> (2, B, K, h, w, C)."""
+        last = (band.permute(0, 2, 3, 4, 1).unflatten(-1, (self.groups, -1)) for band in (re, im))
+        z = torch.cat(list(last), dim=-1)  # (B, K, h, w, G, 2C / G): parts stacked along the features of a group
+        positions = z.shape[:-2]
+        z = z.flatten(0, -3).transpose(0, 1)  # (G, B K h w, 2C / G)
+        for layer, (weight, bias) in enumerate(((self.w1, self.b1), (self.w2, self.b2))):
+            z = F.relu(z, inplace=True) if layer else z
+            z = torch.baddbmm(stacked_bias(bias.to(re.dtype)), z, stacked_matrix(weight.to(re.dtype)))
+        z = z.unflatten(-1, (2, -1)).unflatten(1, positions)  # (G, B, K, h, w, 2, C / G)
+        return z.permute(5, 1, 2, 3, 4, 0, 6).flatten(-2)
 
     @staticmethod
-    def _mix_width(re: Tensor, im: Tensor, weights: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        lead = re.shape[:3]
-        re, im = (part.flatten(0, 2).permute(1, 2, 0) for part in (re, im))  # (h, w, B C K): rows are the groups
-        re, im = complex_linear(re, im, weights["v1"], weights["c1"])
-        re, im = complex_linear(F.relu(re), F.relu(im), weights["v2"], weights["c2"])
-        re, im = (part.permute(2, 0, 1).unflatten(0, lead) for part in (re, im))
-        return re, im
+    def _mix_width(z: Tensor, weights: dict[str, Tensor]) -> Tensor:
+        """(2, B, K, h, w, C) -> the same: of each row the parts are stacked along the width."""
+        others = (z.shape[1], z.shape[2], z.shape[5])
+        z = z.permute(3, 0, 4, 1, 2, 5).flatten(3).flatten(1, 2)  # (h, 2w, B K C)
+        for layer, (weight, bias) in enumerate((("v1", "c1"), ("v2", "c2"))):
+            z = F.relu(z, inplace=True) if layer else z
+            z = torch.baddbmm(stacked_bias(weights[bias]).mT, stacked_matrix(weights[weight]).mT, z)
+        return z.unflatten(2, others).unflatten(1, (2, -1)).permute(1, 3, 4, 0, 2, 5)
 
     def _weights(self, resolution: tuple[int, int]) -> dict[str, Tensor]:
         """The weights that belong to a map size, for maps of `resolution`."""
@@ -133,6 +141,11 @@ class ScatteringMixer(nn.Module):
 
     def extra_repr(self) -> str:
         return f"{self.dim}, resolution={self.resolution}, mixing={self.mixing!r}, groups={self.groups}"
+
+
+def _channels_last(gain: Tensor) -> Tensor:
+    """(C, H, W), its channels last in memory as the transform gives them."""
+    return gain.permute(1, 2, 0).contiguous().permute(2, 0, 1)
 
 
 def resize_gain(gain: Tensor, resolution: tuple[int, int]) -> Tensor:

@@ -2,10 +2,11 @@
 
     out[g, o] = sum_i  in[g, i] (Wr[g, i, o] + i Wi[g, i, o])  +  b[g, o]                                (1)
 
-    re' = Wr re - Wi im + br,      im' = Wi re + Wr im + bi                                              (2)
+With real and imaginary parts stacked along the features, z = [re; im], a layer is one real product a group,
+
+    z' = z M + b',        M = [[Wr, Wi], [-Wi, Wr]],        b' = [br, bi]                                (2)
 
 Letters: G groups (blocks of the matrix), I O features in and out of a block, N positions, 2 = (re, im).
-(2) is two batched real products: the blocks [Wr; Wi] on re and [-Wi; Wr] on im, summed.
 """
 
 import torch
@@ -14,6 +15,8 @@ from torch import Tensor
 
 def complex_linear(re: Tensor, im: Tensor, weight: Tensor, bias: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """One block-diagonal complex linear layer, equation (1), shared by all positions.
+
+    Layers in a row keep the parts stacked: see `stacked_matrix`.
 
     Args:
         re, im: real, (..., G, I, N): groups, features, positions.
@@ -33,11 +36,21 @@ def complex_linear(re: Tensor, im: Tensor, weight: Tensor, bias: Tensor | None =
             f"re and im have shape (..., {weight.shape[1]}, {weight.shape[2]}, positions) for a weight of shape "
             f"{tuple(weight.shape)}, got {tuple(re.shape)} and {tuple(im.shape)}"
         )
-    wr, wi = weight.mT.unbind(0)  # (G, O, I)
-    out = torch.cat([wr, wi], dim=-2) @ re + torch.cat([-wi, wr], dim=-2) @ im  # (2): (..., G, 2O, N)
+    if bias is not None and tuple(bias.shape) != (2, weight.shape[1], weight.shape[3]):
+        raise ValueError(f"a bias of this weight has shape {(2, *weight.shape[1::2])}, got {tuple(bias.shape)}")
+    out = stacked_matrix(weight).mT @ torch.cat([re, im], dim=-2)  # (2): (..., G, 2O, N)
     if bias is not None:
-        if tuple(bias.shape) != (2, weight.shape[1], weight.shape[3]):
-            raise ValueError(f"a bias of this weight has shape {(2, *weight.shape[1::2])}, got {tuple(bias.shape)}")
-        out = out + torch.cat(bias.unbind(0), dim=-1).unsqueeze(-1)
+        out = out + stacked_bias(bias).mT
     out_re, out_im = out.chunk(2, dim=-2)
     return out_re, out_im
+
+
+def stacked_matrix(weight: Tensor) -> Tensor:
+    """M of equation (2), (G, 2I, 2O), of a weight (2, G, I, O); z M takes features last, M^T z features first."""
+    wr, wi = weight.unbind(0)
+    return torch.cat([torch.cat([wr, wi], dim=-1), torch.cat([-wi, wr], dim=-1)], dim=-2)
+
+
+def stacked_bias(bias: Tensor) -> Tensor:
+    """b' of equation (2), (G, 1, 2O), of a bias (2, G, O)."""
+    return torch.cat(bias.unbind(0), dim=-1).unsqueeze(-2)

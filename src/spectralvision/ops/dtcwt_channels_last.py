@@ -9,7 +9,8 @@ w C columns. Every product writes straight into its place in the result.
     join:   the transpose of split                                                                        (3)
 
 A level forward is `split` with the analysis filters, a level back is `join` with the transposed synthesis filters. Each
-is the other's gradient, so that nothing has to be kept for the backward pass.
+is the other's gradient, so that nothing has to be kept for the backward pass. Both are registered operators, which
+compilers call as they are.
 Layouts: x (B, H, W, C); lowpass (B, m, m', C); bands (2, B, 6, h, w, C), the first axis being (re, im).
 """
 
@@ -33,28 +34,27 @@ def analyse_channels_last(x: Tensor, filters: str) -> tuple[Tensor, Tensor, Tens
     """One level forward: x (B, C, H, W) -> lowpass, re and im (B, C, 6, h, w), views of channels-last memory."""
     batch, chans = x.shape[:2]
     if not _fold(x):
-        low, bands = _Split.apply(x.permute(0, 2, 3, 1), filters, "analysis")
+        low, bands = split(x.permute(0, 2, 3, 1), filters, "analysis")
         re, im = bands.permute(0, 1, 5, 2, 3, 4).unbind(0)
         return low.permute(0, 3, 1, 2), re, im
-    low, bands = _Split.apply(x.permute(2, 3, 0, 1).flatten(2).unsqueeze(0), filters, "analysis")
+    low, bands = split(x.permute(2, 3, 0, 1).flatten(2).unsqueeze(0), filters, "analysis")
     re, im = bands.squeeze(1).unflatten(-1, (batch, chans)).permute(0, 4, 5, 1, 2, 3).unbind(0)
     return low.squeeze(0).unflatten(-1, (batch, chans)).permute(2, 3, 0, 1), re, im
 
 
 def synthesise_channels_last(low: Tensor, re: Tensor, im: Tensor, filters: str) -> Tensor:
     """One level back: lowpass (B, C, 2h, 2w), re and im (B, C, 6, h, w) -> x (B, C, H, W), channels last in memory."""
-    parts = (low, re, im)
     if not _fold(low):
-        parts = (low.permute(0, 2, 3, 1), *(part.permute(0, 2, 3, 4, 1) for part in (re, im)))
-        return _Join.apply(*parts, filters, "synthesis").permute(0, 3, 1, 2)
-    last = (part.movedim((0, 1), (-2, -1)).flatten(-2).unsqueeze(0) for part in parts)
-    x = _Join.apply(*last, filters, "synthesis")
+        bands = (part.permute(0, 2, 3, 4, 1) for part in (re, im))
+        return join(low.permute(0, 2, 3, 1), *bands, filters, "synthesis").permute(0, 3, 1, 2)
+    last = (part.movedim((0, 1), (-2, -1)).flatten(-2).unsqueeze(0) for part in (low, re, im))
+    x = join(*last, filters, "synthesis")
     return x.squeeze(0).unflatten(-1, low.shape[:2]).permute(2, 3, 0, 1)
 
 
 def channels_last(x: Tensor, filters: str) -> bool:
-    """Whether this form is taken for maps x (B, C, H, W): with enough channels, outside of compilers and exporters."""
-    if torch.compiler.is_compiling() or torch.jit.is_tracing():
+    """Whether this form is taken for maps x (B, C, H, W): with enough channels, and not while exporting or counting."""
+    if torch.compiler.is_exporting() or torch.jit.is_tracing() or x.device.type == "meta":
         return False
     batch, chans, height, width = x.shape
     small = max(height, width) <= MATMUL_UP_TO
@@ -67,29 +67,48 @@ def _fold(x: Tensor) -> bool:
     return x.shape[1] < MIN_CHANNELS
 
 
-class _Split(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, filters: str, bank: str) -> Parts:
-        ctx.bank = filters, bank
-        split = dtcwt_depthwise.split if _depthwise(x, filters) else _split
-        return split(x.contiguous(), filters, bank)
-
-    @staticmethod
-    def backward(ctx: Any, low: Tensor, bands: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
-        return _Join.apply(low, *bands.unbind(0), *ctx.bank), None, None
+@torch.library.custom_op("spectralvision::dtcwt_split", mutates_args=())
+def split(x: Tensor, filters: str, bank: str) -> tuple[Tensor, Tensor]:
+    """x -> lowpass and bands, by the filters of a bank: "analysis", or "synthesis" for their transposes."""
+    form = dtcwt_depthwise.split if _depthwise(x, filters) else _split
+    return form(x.contiguous(), filters, bank)
 
 
-class _Join(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, low: Tensor, re: Tensor, im: Tensor, filters: str, bank: str) -> Tensor:
-        ctx.bank = filters, bank
-        join = dtcwt_depthwise.join if _depthwise(low, filters) else _join
-        return join(low.contiguous(), re.contiguous(), im.contiguous(), filters, bank)
+@torch.library.custom_op("spectralvision::dtcwt_join", mutates_args=())
+def join(low: Tensor, re: Tensor, im: Tensor, filters: str, bank: str) -> Tensor:
+    """lowpass, re and im (B, 6, h, w, C) -> x, the transpose of `split`."""
+    form = dtcwt_depthwise.join if _depthwise(low, filters) else _join
+    return form(low.contiguous(), re.contiguous(), im.contiguous(), filters, bank)
 
-    @staticmethod
-    def backward(ctx: Any, x: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:  # type: ignore[override]
-        low, bands = _Split.apply(x, *ctx.bank)
-        return low, *bands.unbind(0), None, None
+
+@split.register_fake
+def _(x: Tensor, filters: str, bank: str) -> tuple[Tensor, Tensor]:
+    batch, height, width, chans = x.shape
+    step = 1 if filters in BIORTS else 2
+    low = x.new_empty(batch, height // step, width // step, chans)
+    return low, x.new_empty(2, batch, 6, height // step // 2, width // step // 2, chans)
+
+
+@join.register_fake
+def _(low: Tensor, re: Tensor, im: Tensor, filters: str, bank: str) -> Tensor:
+    return low.new_empty(low.shape[0], *_sides(re.shape[2], re.shape[3], filters), low.shape[3])
+
+
+def _remember_bank(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+    ctx.bank = inputs[-2:]
+
+
+def _split_backward(ctx: Any, low: Tensor, bands: Tensor) -> tuple[Tensor, None, None]:
+    return join(low, *bands.unbind(0), *ctx.bank), None, None
+
+
+def _join_backward(ctx: Any, x: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
+    low, bands = split(x, *ctx.bank)
+    return low, *bands.unbind(0), None, None
+
+
+split.register_autograd(_split_backward, setup_context=_remember_bank)
+join.register_autograd(_join_backward, setup_context=_remember_bank)
 
 
 def _depthwise(x: Tensor, filters: str) -> bool:

@@ -7,19 +7,18 @@ first and the last step then stays in the processor's cache.
 Layouts: x and lowpass (B, H, W, C); re and im (B, 6, h, w, C), h w = H/2 W/2.
 """
 
-from collections.abc import Iterator
-
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from spectralvision.ops.portions import portions
 from spectralvision.ops.tables import table
 from spectralvision.ops.wavelet_filters import biort
 
 LOW, HIGH = 0, 1
 ACROSS, DOWN = 2, 1  # axes of (B, H, W, C): along a row, along a column
-SAMPLES = 1 << 19  # of a map and all its channels that are worked on at a time
+SAMPLES = 400 << 10  # of a batch that are worked on at a time
 PAIRS = ((0, 5), (1, 4), (2, 3))  # z1 and z2 among the orientations: of the bands high-low, high-high, low-high
 
 
@@ -29,7 +28,7 @@ def split(x: Tensor, filters: str, bank: str) -> tuple[Tensor, Tensor]:
     reach = _taps(x, filters, bank).shape[-1] // 2
     low, bands = torch.empty_like(x), x.new_empty(2, batch, 6, height // 2, width // 2, chans)
     (low_across, high_across), low_down, (low_quad, high_quad) = _kernels(x, filters, bank)
-    for some in _portions(x):
+    for some in portions(x, SAMPLES):
         framed = x.new_empty(len(x[some]), height + 2 * reach, width + 2 * reach, chans)
         framed[:, reach:-reach, reach:-reach] = x[some]
         _mirror(framed[:, reach:-reach], reach, ACROSS)
@@ -53,7 +52,7 @@ def join(low: Tensor, re: Tensor, im: Tensor, filters: str, bank: str) -> Tensor
     reach = _taps(low, filters, bank).shape[-1] // 2
     x = torch.empty_like(low)
     (low_across, high_across), low_down, (low_quad, high_quad) = _kernels(low, filters, bank)
-    for some in _portions(low):
+    for some in portions(low, SAMPLES):
         tall = low.new_empty(len(low[some]), height + 2 * reach, width, chans)
         wide = low.new_empty(2, len(low[some]), height, width + 2 * reach, chans)
         inside = tall[:, reach:-reach]
@@ -83,12 +82,6 @@ def join(low: Tensor, re: Tensor, im: Tensor, filters: str, bank: str) -> Tensor
             _mirror(columns, reach, ACROSS)
         torch.add(_filtered(wide[LOW], low_across), _filtered(wide[HIGH], high_across), out=x[some])  # (3) along W
     return x
-
-
-def _portions(x: Tensor) -> Iterator[slice]:
-    """Images to work on at a time."""
-    number = max(1, SAMPLES // max(1, x[0].numel()))
-    return (slice(start, start + number) for start in range(0, len(x), number))
 
 
 def _mirror(framed: Tensor, reach: int, axis: int) -> None:

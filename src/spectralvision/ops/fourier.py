@@ -6,17 +6,19 @@
 
 with c_v = 1 for v = 0 and v = W / 2, otherwise 2. (2) and (3) define the inverse of *any* half-spectrum, Hermitian or
 not: column 0 and, when W is even, column W / 2 of the intermediate Y enter by their real part only, because their sine
-is zero. Libraries disagree on such spectra; this definition gives the same result on every device.
+is zero. Libraries disagree on such spectra; this definition gives the same result on every device. As real linear maps,
+the transpose of (1) is (2) (3) after division by c_v, and that of (2) (3) is (1) times c_v.
 
 Conventions: orthonormal; the last axis is halved; float16 and bfloat16 are computed in float32.
-Letters: H W rows and columns, U V frequencies (U = H, V = W // 2 + 1).
-Forms: "fft" calls the library's transform; "matmul" is two real matrix products with constant tables, which every
-exporter and compiler knows; "auto" takes "matmul" while exporting, tracing or compiling and wherever
-`benchmarks/fourier_forms.py` measured it to be faster, otherwise "fft".
+Letters: H W rows and columns, U V frequencies (U = H, V = W // 2 + 1), 2 = (re, im).
+Forms: "fft" calls the library's transform; "matmul" is real products with constant tables, one along each axis or, for
+the smallest maps, one for both, which every exporter and compiler knows; "auto" takes "matmul" while exporting or
+tracing, while compiling for an accelerator, and wherever `benchmarks/fourier_forms.py` measured it to be faster,
+otherwise "fft", which compilers call as a registered operator.
 """
 
-from functools import lru_cache
-from typing import Literal
+from collections.abc import Callable
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -25,10 +27,12 @@ from torch import Tensor
 from spectralvision.ops.tables import check_real_maps, no_autocast, table, working_dtype
 
 Form = Literal["auto", "fft", "matmul"]
+Spectrum = tuple[Tensor, Tensor]
 
-# In eager mode the matrix form wins where a side has a prime factor as large as this, and hardly anywhere else; devices
-# that are not listed have not been measured (benchmarks/results/fourier_forms.json).
-AWKWARD_PRIME = {"cpu": 23}
+# Where the matrix form wins (benchmarks/results/fourier_forms.json); devices not listed have not been measured.
+AWKWARD_PRIME = {"cpu": 23}  # in a side, as a factor
+SMALL = {"cpu": 64}  # samples of a map
+DENSE_UP_TO = 64  # samples of a map up to which the matrix form is one product for both axes
 
 
 def rfft2(x: Tensor, form: Form = "auto") -> tuple[Tensor, Tensor]:
@@ -48,12 +52,7 @@ def rfft2(x: Tensor, form: Form = "auto") -> tuple[Tensor, Tensor]:
     height, width = x.shape[-2:]
     matmul = _use_matmul(form, x, height, width)
     with no_autocast(x):
-        real = x.to(working_dtype(x.dtype))
-        if matmul:
-            re, im = _rfft2_matmul(real)
-        else:
-            spectrum = torch.fft.rfft2(real, norm="ortho")  # (1)
-            re, im = spectrum.real, spectrum.imag
+        re, im = (_rfft2_matmul if matmul else _rfft2_fft)(x.to(working_dtype(x.dtype)))
     return re.to(x.dtype), im.to(x.dtype)
 
 
@@ -87,18 +86,40 @@ def irfft2(re: Tensor, im: Tensor, size: tuple[int, int], form: Form = "auto") -
         return inverse(re.to(dtype), im.to(dtype), width).to(re.dtype)
 
 
+def fourier_filter(x: Tensor, mask: Callable[[Tensor, Tensor], Spectrum], form: Form = "auto") -> Tensor:
+    """The filter y = irfft2(mask(X) * X) with a mask that depends on the spectrum X = rfft2(x) itself.
+
+    Args:
+        x: float32 or float64, (..., H, W).
+        mask: takes the spectrum (re, im), each (..., H, W // 2 + 1), and gives the mask as such a pair.
+        form: as in `rfft2`.
+
+    Returns:
+        (..., H, W).
+    """
+    height, width = x.shape[-2:]
+    if not _use_matmul(form, x, height, width) and not torch.compiler.is_compiling():
+        values = torch.fft.rfft2(x, norm="ortho")  # (1)
+        return _inverse_fft(torch.complex(*mask(values.real, values.imag)) * values, width)  # (2) (3)
+    re, im = rfft2(x, form)
+    mask_re, mask_im = mask(re, im)
+    return irfft2(mask_re * re - mask_im * im, mask_re * im + mask_im * re, (height, width), form)
+
+
 def _use_matmul(form: Form, x: Tensor, height: int, width: int) -> bool:
     if form not in ("auto", "fft", "matmul"):
         raise ValueError(f"form is 'auto', 'fft' or 'matmul', got {form!r}")
     if form != "auto":
         return form == "matmul"
-    if torch.compiler.is_compiling() or torch.jit.is_tracing():  # is_compiling() holds while exporting, too
+    device = x.device.type
+    if torch.compiler.is_exporting() or torch.jit.is_tracing() or (torch.compiler.is_compiling() and device != "cpu"):
         return True
-    awkward = AWKWARD_PRIME.get(x.device.type)
+    if height * width <= SMALL.get(device, 0):
+        return True
+    awkward = AWKWARD_PRIME.get(device)
     return awkward is not None and max(_largest_prime(height), _largest_prime(width)) >= awkward
 
 
-@lru_cache(maxsize=1024)
 def _largest_prime(n: int) -> int:
     """The largest prime factor of n, 1 for n = 1."""
     factor, largest = 2, 1
@@ -109,30 +130,90 @@ def _largest_prime(n: int) -> int:
     return largest
 
 
+def _rfft2_fft(x: Tensor) -> tuple[Tensor, Tensor]:
+    if torch.compiler.is_compiling():
+        re, im = rfft2_operator(x).unbind(0)
+        return re, im
+    values = torch.fft.rfft2(x, norm="ortho")  # (1)
+    return values.real, values.imag
+
+
 def _irfft2_fft(re: Tensor, im: Tensor, width: int) -> Tensor:
-    y = torch.fft.ifft(torch.complex(re, im), dim=-2, norm="ortho")  # (2)
-    if y.device.type != "cpu":  # the CPU library already ignores what (3) ignores; others promise nothing
-        y = torch.complex(y.real, y.imag * _imaginary_columns(re, width))
+    if torch.compiler.is_compiling():
+        return irfft2_operator(re, im, width)
+    return _inverse_fft(torch.complex(re, im), width)
+
+
+def _inverse_fft(values: Tensor, width: int) -> Tensor:
+    if values.device.type == "cpu":  # goes by (2) and (3), too; other libraries promise nothing of the kind
+        return torch.fft.irfft2(values, s=(values.shape[-2], width), norm="ortho")
+    y = torch.fft.ifft(values, dim=-2, norm="ortho")  # (2)
+    y = torch.complex(y.real, y.imag * _imaginary_columns(y.real, width))
     return torch.fft.irfft(y, n=width, dim=-1, norm="ortho")  # (3)
 
 
+@torch.library.custom_op("spectralvision::rfft2", mutates_args=())
+def rfft2_operator(x: Tensor) -> Tensor:
+    """(..., H, W) float32 or float64 -> (2, ..., U, V), for compilers, which know no complex numbers."""
+    values = torch.fft.rfft2(x, norm="ortho")
+    return torch.stack([values.real, values.imag])
+
+
+@torch.library.custom_op("spectralvision::irfft2", mutates_args=())
+def irfft2_operator(re: Tensor, im: Tensor, width: int) -> Tensor:
+    """re and im (..., U, V) -> (..., H, W)."""
+    return _inverse_fft(torch.complex(re, im), width).contiguous()
+
+
+@rfft2_operator.register_fake
+def _(x: Tensor) -> Tensor:
+    *lead, height, width = x.shape
+    return x.new_empty(2, *lead, height, width // 2 + 1)
+
+
+@irfft2_operator.register_fake
+def _(re: Tensor, im: Tensor, width: int) -> Tensor:
+    return re.new_empty(*re.shape[:-1], width)
+
+
+def _remember_width(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    ctx.width = inputs[-1] if isinstance(inputs[-1], int) else inputs[-1].shape[-1]
+
+
+def _rfft2_backward(ctx: Any, parts: Tensor) -> Tensor:
+    re, im = parts / _weights(parts, ctx.width)
+    return irfft2_operator(re, im, ctx.width)
+
+
+def _irfft2_backward(ctx: Any, x: Tensor) -> tuple[Tensor, Tensor, None]:
+    re, im = rfft2_operator(x) * _weights(x, ctx.width)
+    return re, im, None
+
+
+rfft2_operator.register_autograd(_rfft2_backward, setup_context=_remember_width)
+irfft2_operator.register_autograd(_irfft2_backward, setup_context=_remember_width)
+
+
 def _rfft2_matmul(x: Tensor) -> tuple[Tensor, Tensor]:
-    height, width = x.shape[-2:]
+    *lead, height, width = x.shape
     half = width // 2 + 1
-    t = x @ _rows_forward(x, width)  # (..., H, 2V): [re | im] along W
-    t = _columns(x, height) @ t  # (..., 2U, 2V): [cos; sin] along H
-    cos, sin = t[..., :height, :], t[..., height:, :]
-    re = cos[..., :half] + sin[..., half:]  # (1): (cos - i sin)(re + i im)
-    im = cos[..., half:] - sin[..., :half]
+    if height * width <= DENSE_UP_TO:
+        parts = x.reshape(*lead, height * width) @ _forward(x, height, width)  # (1)
+    else:
+        t = (x @ _rows_forward(x, width)).view(*lead, 2 * height, half)  # (1) along W: rows (h, part)
+        parts = _columns_forward(x, height) @ t  # (1) along H: rows (part, u)
+    re, im = parts.view(*lead, 2, height, half).unbind(-3)
     return re, im
 
 
 def _irfft2_matmul(re: Tensor, im: Tensor, width: int) -> Tensor:
-    height, half = re.shape[-2:]
-    t = _columns(re, height) @ torch.cat([re, im], dim=-1)  # (..., 2H, 2V)
-    cos, sin = t[..., :height, :], t[..., height:, :]
-    y = torch.cat([cos[..., :half] - sin[..., half:], cos[..., half:] + sin[..., :half]], dim=-1)  # (2)
-    return y @ _rows_inverse(re, width)  # (3)
+    *lead, height, half = re.shape
+    parts = torch.stack([re, im], dim=-3)
+    if height * width <= DENSE_UP_TO:
+        flat = parts.view(*lead, 2 * height * half)
+        return (flat @ _inverse(re, height, width)).view(*lead, height, width)  # (2) (3)
+    y = _columns_inverse(re, height) @ parts.view(*lead, 2 * height, half)  # (2): rows (h, part)
+    return y.view(*lead, height, 2 * half) @ _rows_inverse(re, width)  # (3)
 
 
 def _angles(n: int, m: int) -> np.ndarray:
@@ -140,29 +221,67 @@ def _angles(n: int, m: int) -> np.ndarray:
     return 2 * np.pi * (np.outer(np.arange(n), np.arange(m)) % n) / n
 
 
+def _along_columns(height: int) -> np.ndarray:
+    """(2, H, H, 2): (part, u, h, part) of the orthonormal complex DFT along H: re' = C re + S im, im' = C im - S re."""
+    cos, sin = (function(_angles(height, height)) / np.sqrt(height) for function in (np.cos, np.sin))
+    return np.stack([np.stack([cos, sin], axis=-1), np.stack([-sin, cos], axis=-1)])
+
+
+def _along_rows(width: int) -> np.ndarray:
+    """(W, 2, V): [cos | -sin] of the orthonormal real DFT along W."""
+    angles = _angles(width, width // 2 + 1)
+    return np.stack([np.cos(angles), -np.sin(angles)], axis=1) / np.sqrt(width)
+
+
+def _back_along_rows(width: int) -> np.ndarray:
+    """(2, V, W): c_v [cos; -sin] of equation (3); the sine rows of columns 0 and W / 2 are exactly zero."""
+    back = _along_rows(width).transpose(1, 2, 0) * _column_weights(width)[:, None]
+    back[1, _real_columns(width)] = 0.0
+    return back
+
+
 @table
-def _columns(height: int) -> np.ndarray:
-    """(2H, H): [cos; sin] of the orthonormal DFT along H."""
-    angles = _angles(height, height)
-    return np.concatenate([np.cos(angles), np.sin(angles)]) / np.sqrt(height)
+def _columns_forward(height: int) -> np.ndarray:
+    """(2U, 2H), rows ordered (part, u), columns (h, part)."""
+    return _along_columns(height).reshape(2 * height, 2 * height)
+
+
+@table
+def _columns_inverse(height: int) -> np.ndarray:
+    """(2H, 2U), the transpose of the forward matrix, which is orthogonal."""
+    return _along_columns(height).reshape(2 * height, 2 * height).T
 
 
 @table
 def _rows_forward(width: int) -> np.ndarray:
-    """(W, 2V): [cos | -sin] of the orthonormal real DFT along W."""
-    angles = _angles(width, width // 2 + 1)
-    return np.concatenate([np.cos(angles), -np.sin(angles)], axis=1) / np.sqrt(width)
+    """(W, 2V), columns ordered (part, v)."""
+    return _along_rows(width).reshape(width, -1)
 
 
 @table
 def _rows_inverse(width: int) -> np.ndarray:
-    """(2V, W): c_v [cos; -sin] of equation (3); the sine rows of columns 0 and W / 2 are exactly zero."""
-    angles = _angles(width, width // 2 + 1).T
-    weight = np.full((len(angles), 1), 2.0)
-    weight[_real_columns(width)] = 1.0
-    sin = np.sin(angles)
-    sin[_real_columns(width)] = 0.0
-    return np.concatenate([weight * np.cos(angles), -weight * sin]) / np.sqrt(width)
+    """(2V, W), rows ordered (part, v)."""
+    return _back_along_rows(width).reshape(-1, width)
+
+
+@table
+def _forward(height: int, width: int) -> np.ndarray:
+    """(H W, 2 U V): equation (1) as one matrix."""
+    both = np.einsum("wpv,quhp->hwquv", _along_rows(width), _along_columns(height))
+    return both.reshape(height * width, -1)
+
+
+@table
+def _inverse(height: int, width: int) -> np.ndarray:
+    """(2 U V, H W): equations (2) and (3) as one matrix."""
+    both = np.einsum("quhp,pvw->quvhw", _along_columns(height), _back_along_rows(width))
+    return both.reshape(-1, height * width)
+
+
+@table
+def _weights(width: int) -> np.ndarray:
+    """(V,): c_v."""
+    return _column_weights(width)
 
 
 @table
@@ -171,6 +290,12 @@ def _imaginary_columns(width: int) -> np.ndarray:
     keep = np.ones(width // 2 + 1)
     keep[_real_columns(width)] = 0.0
     return keep
+
+
+def _column_weights(width: int) -> np.ndarray:
+    weights = np.full(width // 2 + 1, 2.0)
+    weights[_real_columns(width)] = 1.0
+    return weights
 
 
 def _real_columns(width: int) -> list[int]:
