@@ -23,9 +23,13 @@ from torch import Tensor, nn
 
 from spectralvision.ops import Pyramid, dtcwt2d, idtcwt2d
 from spectralvision.ops.complex_linear import stacked_bias, stacked_matrix
+from spectralvision.ops.portions import in_portions
 from spectralvision.ops.tables import no_autocast, working_dtype
 
 Mixing = Literal["channel", "channel_token"]
+
+
+SAMPLES = 400 << 10  # of a batch that are worked on at a time: 1.6 MiB in float32, and what comes of them
 
 
 class ScatteringMixer(nn.Module):
@@ -97,16 +101,21 @@ class ScatteringMixer(nn.Module):
 
     def _scatter(self, x: Tensor) -> Tensor:
         height, width = x.shape[-2], x.shape[-1]
-        weights = self._weights(_even((height, width)))
+        dtype = working_dtype(x.dtype)
         with no_autocast(x):
-            dtype = working_dtype(x.dtype)
-            low, ((re, im),) = dtcwt2d(x.to(dtype))  # (1); an odd side is extended by its last row or column
-            low = low * _channels_last(weights["gain"].to(dtype))  # (2)
-            z = self._mix_channels(re, im)  # (3)
-            if self.mixing == "channel_token":
-                z = self._mix_width(z, {name: w.to(dtype) for name, w in weights.items()})  # (4)
-            re, im = z.permute(0, 1, 5, 2, 3, 4)
-            return idtcwt2d(Pyramid(low, ((re, im),)), size=(height, width)).to(x.dtype)  # (5)
+            weights = {name: w.to(dtype) for name, w in self._weights(_even((height, width))).items()}
+            gain = _channels_last(weights["gain"])
+
+            def mixed(x: Tensor) -> Tensor:
+                low, ((re, im),) = dtcwt2d(x.to(dtype))  # (1); an odd side is extended by its last row or column
+                z = self._mix_channels(re, im)  # (3)
+                if self.mixing == "channel_token":
+                    z = self._mix_width(z, weights)  # (4)
+                re, im = z.permute(0, 1, 5, 2, 3, 4)
+                pyramid = Pyramid(low * gain, ((re, im),))  # (2)
+                return idtcwt2d(pyramid, size=(height, width)).to(x.dtype)  # (5)
+
+            return in_portions(mixed, x, SAMPLES)
 
     def _mix_channels(self, re: Tensor, im: Tensor) -> Tensor:
         """Bands (B, C, K, h, w) -> (2, B, K, h, w, C)."""

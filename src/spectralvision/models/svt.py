@@ -36,18 +36,17 @@ from spectralvision.mixers import ScatteringMixer
 from spectralvision.mixers.scattering import Mixing
 from spectralvision.models.common import ConvNormAct, SpectralBackbone, build
 from spectralvision.models.mix_token import EMPTY, Box, TokenLabelOutput, exchange, sample_box
+from spectralvision.ops.portions import in_portions
 
 register_notrace_module(ScatteringMixer)
 
 HEAD_DIM = 32
 NUM_PREFIX_TOKENS = 1
+SAMPLES = 3 << 20  # of an MLP's widest map that are worked on at a time, see `in_portions`
 AUXILIARY_WEIGHT = 0.5  # of the largest token logit, at evaluation
 
 
-CACHE = 1 << 22
-
-
-def on_map(layer: nn.Linear, x: Tensor) -> Tensor:
+def _on_map(layer: nn.Linear, x: Tensor) -> Tensor:
     """A linear layer over the channels of a map, (B, C, H, W) -> (B, C', H, W), as the 1x1 convolution that it is."""
     return F.conv2d(x, layer.weight[:, :, None, None], layer.bias)
 
@@ -64,14 +63,18 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W)."""
-        tokens = x.flatten(2).mT
-        return self.attend(tokens, tokens).mT.reshape(x.shape)
+        q, kv = (_on_map(layer, x).flatten(2).mT for layer in (self.q, self.kv))
+        return _on_map(self.proj, self._attend(q, kv).mT.unflatten(2, x.shape[2:]))
 
     def attend(self, query: Tensor, context: Tensor) -> Tensor:
         """(B, M, C) queries over (B, N, C) -> (B, M, C)."""
-        q = self.q(query).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)  # (B, heads, M, C / heads)
-        k, v = self.kv(context).unflatten(-1, (2, self.num_heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
-        return self.proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+        return self.proj(self._attend(self.q(query), self.kv(context)))
+
+    def _attend(self, q: Tensor, kv: Tensor) -> Tensor:
+        """(B, M, C) and (B, N, 2C) -> (B, M, C), between the layers."""
+        q = q.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)  # (B, heads, M, C / heads)
+        k, v = kv.unflatten(-1, (2, self.num_heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
+        return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
 
 
 class ConvMlp(nn.Module):
@@ -85,13 +88,10 @@ class ConvMlp(nn.Module):
         self.fc2 = nn.Linear(hidden, dim, **factory)
 
     def forward(self, x: Tensor) -> Tensor:
-        if torch.is_grad_enabled():
-            return self._mlp(x)
-        size = max(1, CACHE // (x[0].numel() // x.shape[1] * self.fc1.out_features))
-        return torch.cat([self._mlp(part) for part in x.split(size)])
+        return in_portions(self._mlp, x, SAMPLES * x.shape[1] // self.fc1.out_features)
 
     def _mlp(self, x: Tensor) -> Tensor:
-        return on_map(self.fc2, self.act(self.dwconv(on_map(self.fc1, x))))
+        return _on_map(self.fc2, self.act(self.dwconv(_on_map(self.fc1, x))))
 
 
 class Block(nn.Module):
