@@ -98,6 +98,9 @@ def test_macs_count_the_transform_that_runs() -> None:
 
     transform = Transform()
     transform.form = "matmul"
-    assert count_macs(transform, (3, 8, 6)) == 3 * (8 * 6 * 8 + 16 * 8 * 8)  # (8 x 6)(6 x 8), then (16 x 8)(8 x 8)
+    assert count_macs(transform, (3, 8, 6)) == 3 * 48 * 64  # (H W)(H W x 2 U V)
+    assert count_macs(transform, (3, 16, 6)) == 3 * (
+        16 * 6 * 8 + 32 * 32 * 4
+    )  # (16 x 6)(6 x 8), then (32 x 32)(32 x 4)
     transform.form = "fft"
     assert count_macs(transform, (3, 8, 8)) == 3 * 64 * 6  # n log2 n

@@ -43,6 +43,8 @@ def interleaved(
 ) -> dict[str, Timing]:
     """Times each of `runs`, one after the other in every round.
 
+    A turn begins with a run that is not timed: memory and caches are then those of this contestant, not the one before.
+
     Args:
         runs: What to run, by name.
         rounds: How often each is timed.
@@ -54,6 +56,7 @@ def interleaved(
     wait = (lambda: None) if device == "cpu" else torch.accelerator.synchronize
     for number in range(warmup + rounds):
         for name, run in runs.items():
+            run()
             wait()
             start = time.perf_counter()
             run()

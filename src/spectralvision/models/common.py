@@ -11,6 +11,9 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from spectralvision.mixers import AdaptiveFrequencyFilter, ScatteringMixer
 from spectralvision.models.released import checkpoint_filter_fn
+from spectralvision.ops.portions import in_portions
+
+SAMPLES = 1 << 20  # of a stage's input that are worked on at a time, see `in_portions`
 
 
 class ConvNormAct(nn.Module):
@@ -65,7 +68,7 @@ class SpectralBackbone(nn.Module):
 
     def forward_features(self, x: Tensor) -> Tensor:
         """(B, in_chans, H, W) -> what `forward_head` takes, see `_finish`."""
-        return self._finish(self._run_stages(self.stem(x)))
+        return self._finish(self._run_stages(self._run_stem(x)))
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
         """Pooled features, or logits of them."""
@@ -89,7 +92,7 @@ class SpectralBackbone(nn.Module):
             raise ValueError(f"{type(self).__name__} gives intermediates as NCHW, got output_fmt={output_fmt!r}")
         take, last = feature_take_indices(len(self.stages), indices)
         intermediates = []
-        x = self.stem(x)
+        x = self._run_stem(x)
         for i, stage in enumerate(self.stages[: last + 1] if stop_early else self.stages):
             x = self._run(stage, x)
             if i in take:
@@ -106,8 +109,13 @@ class SpectralBackbone(nn.Module):
             x = self._run(stage, x)
         return x
 
+    def _run_stem(self, x: Tensor) -> Tensor:
+        return in_portions(self.stem, x, SAMPLES)
+
     def _run(self, stage: nn.Module, x: Tensor) -> Tensor:
-        return checkpoint(stage, x) if self.grad_checkpointing and self.training else stage(x)
+        if self.grad_checkpointing and self.training:
+            return checkpoint(stage, x)
+        return in_portions(stage, x, SAMPLES)
 
     def _finish(self, x: Tensor) -> Tensor:
         """From the last stage's map to features."""

@@ -172,15 +172,19 @@ def _apply(rules: list, name: str) -> str:
 
 
 def _resize(state: StateDict, model: nn.Module) -> StateDict:
+    own = model.state_dict()
     resize = {"gain": resize_gain, "v1": resize_width_matrix, "v2": resize_width_matrix}
     resize |= {"c1": resize_width_bias, "c2": resize_width_bias}
+    for name, value in state.items():  # a linear layer on tokens is a 1x1 convolution on maps
+        if value.ndim == 2 and name in own and own[name].shape[2:] == (1, 1):
+            state[name] = value[:, :, None, None]
     for prefix, mixer in model.named_modules():
         if not isinstance(mixer, ScatteringMixer):
             continue
         for name, function in resize.items():
             key = f"{prefix}.{name}".lstrip(".")
-            own = getattr(mixer, name, None)
-            if key in state and own is not None and state[key].shape[1:] != own.shape[1:]:
+            wanted = getattr(mixer, name, None)
+            if key in state and wanted is not None and state[key].shape[1:] != wanted.shape[1:]:
                 state[key] = function(state[key], mixer.resolution).to(state[key].dtype)
     return state
 

@@ -46,9 +46,11 @@ SAMPLES = 3 << 20  # of an MLP's widest map that are worked on at a time, see `i
 AUXILIARY_WEIGHT = 0.5  # of the largest token logit, at evaluation
 
 
-def _on_map(layer: nn.Linear, x: Tensor) -> Tensor:
+class Pointwise(nn.Conv2d):
     """A linear layer over the channels of a map, (B, C, H, W) -> (B, C', H, W), as the 1x1 convolution that it is."""
-    return F.conv2d(x, layer.weight[:, :, None, None], layer.bias)
+
+    def __init__(self, in_chans: int, out_chans: int, **factory: Any) -> None:
+        super().__init__(in_chans, out_chans, 1, **factory)
 
 
 class Attention(nn.Module):
@@ -57,24 +59,18 @@ class Attention(nn.Module):
     def __init__(self, dim: int, num_heads: int, **factory: Any) -> None:
         super().__init__()
         self.num_heads = num_heads
-        self.q = nn.Linear(dim, dim, **factory)
-        self.kv = nn.Linear(dim, 2 * dim, **factory)
-        self.proj = nn.Linear(dim, dim, **factory)
+        self.q = Pointwise(dim, dim, **factory)
+        self.kv = Pointwise(dim, 2 * dim, **factory)
+        self.proj = Pointwise(dim, dim, **factory)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, C, H, W)."""
-        q, kv = (_on_map(layer, x).flatten(2).mT for layer in (self.q, self.kv))
-        return _on_map(self.proj, self._attend(q, kv).mT.unflatten(2, x.shape[2:]))
-
-    def attend(self, query: Tensor, context: Tensor) -> Tensor:
-        """(B, M, C) queries over (B, N, C) -> (B, M, C)."""
-        return self.proj(self._attend(self.q(query), self.kv(context)))
-
-    def _attend(self, q: Tensor, kv: Tensor) -> Tensor:
-        """(B, M, C) and (B, N, 2C) -> (B, M, C), between the layers."""
-        q = q.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)  # (B, heads, M, C / heads)
-        k, v = kv.unflatten(-1, (2, self.num_heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
-        return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """(B, C, H, W), attending to the tokens of `context`, by default to its own -> (B, C, H, W)."""
+        heads = (self.num_heads, -1)
+        q = self.q(x).flatten(2).mT.unflatten(-1, heads).transpose(1, 2)  # (B, heads, tokens, C / heads)
+        kv = self.kv(x if context is None else context).flatten(2).mT
+        k, v = kv.unflatten(-1, (2, *heads)).permute(2, 0, 3, 1, 4).unbind(0)
+        out = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+        return self.proj(out.mT.unflatten(2, x.shape[2:]))
 
 
 class ConvMlp(nn.Module):
@@ -82,16 +78,16 @@ class ConvMlp(nn.Module):
 
     def __init__(self, dim: int, hidden: int, **factory: Any) -> None:
         super().__init__()
-        self.fc1 = nn.Linear(dim, hidden, **factory)
+        self.fc1 = Pointwise(dim, hidden, **factory)
         self.dwconv = nn.Conv2d(hidden, hidden, 3, padding=1, groups=hidden, **factory)
         self.act = nn.GELU()
-        self.fc2 = nn.Linear(hidden, dim, **factory)
+        self.fc2 = Pointwise(hidden, dim, **factory)
 
     def forward(self, x: Tensor) -> Tensor:
-        return in_portions(self._mlp, x, SAMPLES * x.shape[1] // self.fc1.out_features)
+        return in_portions(self._mlp, x, SAMPLES * self.fc1.in_channels // self.fc1.out_channels)
 
     def _mlp(self, x: Tensor) -> Tensor:
-        return _on_map(self.fc2, self.act(self.dwconv(_on_map(self.fc1, x))))
+        return self.fc2(self.act(self.dwconv(self.fc1(x))))
 
 
 class Block(nn.Module):
@@ -125,8 +121,8 @@ class ClassBlock(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """(B, N, C) -> (B, 1, C)."""
         c = tokens.mean(dim=1, keepdim=True)
-        context = self.norm1(torch.cat([c, tokens], dim=1))
-        c = c + self.attn.attend(context[:, :1], context)
+        context = self.norm1(torch.cat([c, tokens], dim=1)).mT.unsqueeze(2)  # (B, C, 1, 1 + N)
+        c = c + self.attn(context[..., :1], context).flatten(2).mT
         return c + self.fc2(self.act(self.fc1(self.norm2(c))))
 
 
@@ -360,9 +356,10 @@ def _map_sizes(size: tuple[int, int], stem: int = 4) -> list[tuple[int, int]]:
 
 
 def _init_weights(module: nn.Module) -> None:
-    if isinstance(module, nn.Linear):
+    if isinstance(module, nn.Linear | Pointwise):
         trunc_normal_(module.weight, std=0.02)
-        nn.init.zeros_(module.bias)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
     elif isinstance(module, nn.Conv2d):
         fan_out = module.kernel_size[0] * module.kernel_size[1] * module.out_channels // module.groups
         nn.init.normal_(module.weight, std=sqrt(2 / fan_out))

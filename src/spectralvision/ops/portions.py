@@ -5,9 +5,12 @@ Where nothing is kept for a gradient, the images of a batch can go through the w
 """
 
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 
 import torch
 from torch import Tensor
+
+LEARNT = (32 << 20) - (64 << 10)  # bytes: just below the largest block that glibc takes for a hint
 
 
 def in_portions(part: Callable[[Tensor], Tensor], x: Tensor, samples: int) -> Tensor:
@@ -18,10 +21,13 @@ def in_portions(part: Callable[[Tensor], Tensor], x: Tensor, samples: int) -> Te
         x: The images.
         samples: Of x that are about as many as should be worked on at a time.
     """
-    few = list(portions(x, samples))
-    graph = torch.compiler.is_compiling() or torch.jit.is_tracing()
-    if len(few) < 2 or torch.is_grad_enabled() or x.device.type != "cpu" or graph:
+    graph = not isinstance(x, Tensor) or torch.compiler.is_compiling() or torch.jit.is_tracing()  # torch.fx, compilers
+    if graph or torch.is_grad_enabled() or x.device.type != "cpu":
         return part(x)
+    few = list(portions(x, samples))
+    if len(few) < 2:
+        return part(x)
+    _keep_freed_memory()
     first = part(x[few[0]])
     last = first.ndim == 4 and not first.is_contiguous() and first.is_contiguous(memory_format=torch.channels_last)
     order = torch.channels_last if last else torch.contiguous_format
@@ -30,6 +36,16 @@ def in_portions(part: Callable[[Tensor], Tensor], x: Tensor, samples: int) -> Te
     for some in few[1:]:
         out[some] = part(x[some])
     return out
+
+
+@lru_cache(maxsize=1)
+def _keep_freed_memory() -> None:
+    """Lets the C library keep freed memory for the next result, once for this process.
+
+    glibc hands blocks above a threshold back to the system as they are freed, and every page of the next result has to
+    be faulted in anew. It raises that threshold to the size of a freed block, up to 32 MiB; so one is freed here.
+    """
+    torch.empty(LEARNT, dtype=torch.uint8)
 
 
 def portions(x: Tensor, samples: int) -> Iterator[slice]:

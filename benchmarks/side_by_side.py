@@ -1,0 +1,224 @@
+"""Ours against the authors' released code, pytorch_wavelets and peers, in interleaved runs of one process.
+
+python benchmarks/side_by_side.py --released-code DIR [--only SECTION ...] [--rounds N]
+
+Writes benchmarks/results/side_by_side.json, section by section; `released_code.py` says what DIR holds and what the
+environment needs. Before anything is timed, both sides have to give the same result on the same weights.
+"""
+
+import argparse
+import itertools
+import json
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from released_code import ReleasedCode
+from torch import Tensor, nn
+
+import spectralvision as sv
+from spectralvision.analysis.speed import Run, in_form, inference, interleaved, peak_memory, training_step
+from spectralvision.mixers import AdaptiveFrequencyFilter, ScatteringMixer
+from spectralvision.ops import dtcwt2d, idtcwt2d
+from spectralvision.runs import write_json
+
+OUT = Path(__file__).parent / "results/side_by_side.json"
+LAST = torch.channels_last
+TOLERANCE = 1e-5
+
+
+def row(work: str, against: str, runs: dict[str, Run], target: dict[str, float], rounds: int, memory: bool = False,
+        scale: float = 1.0) -> dict[str, Any]:  # fmt: skip
+    """Times `runs`; the first is what the others are compared with. Their ratios are multiplied by `scale`."""
+    for run in runs.values():
+        run()
+    timings = interleaved(runs, rounds=rounds, warmup=2)
+    base = next(iter(timings.values())).median
+    found: dict[str, Any] = {"work": work, "against": against, "target": target, "forms": {}}
+    for name, timing in timings.items():
+        found["forms"][name] = {
+            "milliseconds": round(1e3 * timing.median, 3),
+            "quartiles": [round(1e3 * timing.low, 3), round(1e3 * timing.high, 3)],
+            "ratio": round(scale * base / timing.median, 3),
+        }
+        if memory:
+            found["forms"][name]["peak_memory_mib"] = round(peak_memory(runs[name]) / 2**20, 1)
+    print(work, {name: (one["milliseconds"], one["ratio"], one.get("peak_memory_mib")) for name, one in
+                 found["forms"].items()}, flush=True)  # fmt: skip
+    return found
+
+
+def images(side: int, batch: int = 8, order: torch.memory_format = torch.contiguous_format) -> Tensor:
+    return torch.rand(batch, 3, side, side).to(memory_format=order)
+
+
+def same(one: Tensor, other: Tensor) -> None:
+    error = (one - other).abs().max().item()
+    assert error <= TOLERANCE, f"the contestants differ by {error}"
+
+
+def pair(released: ReleasedCode, name: str) -> tuple[nn.Module, nn.Module]:
+    """Theirs and ours with the same weights, ours with channels last in memory."""
+    theirs = released.network(name).eval()
+    ours = sv.load_released(sv.create_model(name), theirs.state_dict()).eval().to(memory_format=LAST)
+    x = images(256 if name.startswith("affnet") else 224, 1)
+    with torch.no_grad():
+        same(theirs(x), ours(x.to(memory_format=LAST)))
+    return theirs, ours
+
+
+def affnet(released: ReleasedCode, rounds: int) -> list[dict[str, Any]]:
+    theirs, ours = pair(released, "affnet")
+    x, last = images(256), images(256, order=LAST)
+    compiled = torch.compile(theirs, dynamic=False)
+    runs = {"released, eager": inference(theirs, x), "ours, eager": inference(ours, last)}
+    runs |= {f"ours, {form}": inference(in_form(ours, form), last) for form in ("fused", "fused+compiled")}
+    runs["released, compiled"] = inference(compiled, x)
+    found = [row("affnet, batch 8 at 256, inference", "released", runs, {"eager": 2.5, "compiled": 1.2}, rounds)]
+    theirs, ours = pair(released, "affnet")
+    runs = {"released, eager": training_step(theirs, x), "ours, eager": training_step(ours, last)}
+    runs["ours, compiled"] = training_step(torch.compile(ours, dynamic=False), last)  # type: ignore[arg-type]
+    target = {"time": 1.5, "memory at most": 0.8}
+    return [*found, row("affnet, batch 8 at 256, training step", "released, eager", runs, target, rounds, memory=True)]
+
+
+def svt(released: ReleasedCode, rounds: int) -> list[dict[str, Any]]:
+    theirs, ours = pair(released, "svt_s")
+    x, last = images(224), images(224, order=LAST)
+    runs = {"released, eager": inference(theirs, x), "ours, eager": inference(ours, last)}
+    runs["ours, compiled"] = inference(in_form(ours, "compiled"), last)
+    found = [row("svt_s, batch 8 at 224, inference", "released, eager", runs, {"time": 2.5}, rounds)]
+    theirs, ours = pair(released, "svt_s")
+    runs = {"released, eager": training_step(theirs, x), "ours, eager": training_step(ours, last)}
+    return [*found, row("svt_s, batch 8 at 224, training step", "released, eager", runs, {"time": 2.0}, rounds, True)]
+
+
+def peers(released: ReleasedCode, rounds: int) -> list[dict[str, Any]]:
+    last = images(224, order=LAST)
+    found = []
+    for form in ("eager", "fused+compiled"):
+        pvt, ours = (timm.create_model(name).eval().to(memory_format=LAST) for name in ("pvt_v2_b2", "svt_h_s"))
+        runs = {f"{name}, {form}": inference(in_form(model, form), last)  # type: ignore[arg-type]
+                for name, model in (("pvt_v2_b2", pvt), ("svt_h_s", ours))}  # fmt: skip
+        found.append(row(f"svt_h_s, batch 8 at 224, {form}", "timm pvt_v2_b2", runs, {"time": 1.0}, rounds))
+    wide = images(256, order=LAST)
+    for form in ("eager", "fused+compiled"):
+        repvit, ours = (timm.create_model(name).eval().to(memory_format=LAST) for name in ("repvit_m1", "affnet"))
+        runs = {f"repvit_m1 at 224, {form}": inference(in_form(repvit, form), last),  # type: ignore[arg-type]
+                f"affnet at 256, {form}": inference(in_form(ours, form), wide)}  # type: ignore[arg-type] # fmt: skip
+        work = f"affnet, 1.454 GMACs x images/s over repvit_m1's 0.83 GMACs x images/s, {form}"
+        found.append(row(work, "timm repvit_m1", runs, {"rate": 0.6}, rounds, scale=1.454 / 0.83))
+    return found
+
+
+def mixers(released: ReleasedCode, rounds: int) -> list[dict[str, Any]]:
+    found = []
+    for shape, target in (((8, 128, 32, 32), 2.5), ((8, 256, 16, 16), 1.4), ((8, 320, 8, 8), 1.5)):
+        theirs, x = released.adaptive_frequency_filter(shape[1]).eval(), torch.randn(shape)
+        ours = sv.load_released(AdaptiveFrequencyFilter(shape[1]), theirs.state_dict()).eval()
+        found.append(_mixer(f"AdaptiveFrequencyFilter {shape}, inference", theirs, ours, x, {"time": target}, rounds))
+    theirs, x = released.scattering_mixer(64).eval(), torch.randn(4, 64, 56, 56)
+    ours = ScatteringMixer(64, mixing="channel")
+    sv.load_released(ours, {name.removeprefix("mixer."): one for name, one in theirs.state_dict().items()}).eval()
+    work, target = "ScatteringMixer channel (4, 64, 56, 56)", {"time": 3.0, "memory at most": 0.5}
+    found.append(_mixer(f"{work}, inference", theirs, ours, x, target, rounds))
+    target = {"time": 2.5, "memory at most": 0.5}
+    runs = {"released, eager": _backward(theirs, x), "ours, eager": _backward(ours, x)}
+    runs["ours, compiled"] = _backward(torch.compile(ours, dynamic=False), x)
+    return [*found, row(f"{work}, forward and backward", "released", runs, target, rounds, memory=True)]
+
+
+def _mixer(work: str, theirs: nn.Module, ours: nn.Module, x: Tensor, target: dict[str, float], rounds: int
+           ) -> dict[str, Any]:  # fmt: skip
+    with torch.no_grad():
+        same(theirs(x), ours(x))
+    torch._dynamo.reset()
+    runs = {"released, eager": inference(theirs, x), "ours, eager": inference(ours, x)}
+    runs["ours, compiled"] = inference(in_form(ours, "compiled"), x)
+    return row(work, "released", runs, target, 3 * rounds, memory=True)
+
+
+def _backward(function: Callable[[Tensor], Tensor], x: Tensor) -> Run:
+    leaf = x.clone().requires_grad_()
+
+    def run() -> None:
+        function(leaf).sum().backward()
+        leaf.grad = None
+
+    return run
+
+
+def wavelets(released: ReleasedCode, rounds: int) -> list[dict[str, Any]]:
+    from pytorch_wavelets import DTCWTForward, DTCWTInverse  # type: ignore[import-not-found]
+
+    found = []
+    for shape, levels, target in (((8, 64, 56, 56), 1, 3.0), ((8, 3, 256, 256), 3, 2.0)):
+        sets = {"biort": "near_sym_b", "qshift": "qshift_b"}
+        forward, inverse = DTCWTForward(J=levels, **sets), DTCWTInverse(**sets)
+        x = torch.randn(shape)
+        same(forward(x)[0], dtcwt2d(x, levels).lowpass)
+
+        def theirs(x: Tensor, forward: nn.Module = forward, inverse: nn.Module = inverse) -> Tensor:
+            return inverse(forward(x))
+
+        def ours(x: Tensor, levels: int = levels) -> Tensor:
+            return idtcwt2d(dtcwt2d(x, levels))
+
+        def plain(function: Callable[[Tensor], Tensor], x: Tensor = x) -> Run:
+            def run() -> None:
+                with torch.no_grad():
+                    function(x)
+
+            return run
+
+        work = f"dtcwt2d and idtcwt2d, {levels} level{'s' * (levels > 1)}, {shape}"
+        runs = {"pytorch_wavelets": plain(theirs), "ours, eager": plain(ours)}
+        found.append(row(work, "pytorch_wavelets", runs, {"time": target}, 3 * rounds, memory=True))
+        runs = {"pytorch_wavelets": _backward(theirs, x), "ours, eager": _backward(ours, x)}
+        found.append(row(f"{work}, with backward", "pytorch_wavelets", runs, {"time": 2.0}, 2 * rounds, memory=True))
+    return found
+
+
+def growth(released: ReleasedCode, rounds: int) -> list[dict[str, Any]]:
+    """Time when the side doubles: maps of 64, 128 and 256, batch 1."""
+    found = []
+    for name, make in (
+        ("AdaptiveFrequencyFilter, 64 channels", lambda side: AdaptiveFrequencyFilter(64)),
+        ("ScatteringMixer channel, 64 channels", lambda side: ScatteringMixer(64, (side, side), "channel")),
+        ("ScatteringMixer channel_token, 64 channels", lambda side: ScatteringMixer(64, (side, side), "channel_token")),
+    ):
+        runs = {f"{side} x {side}": inference(make(side), torch.randn(1, 64, side, side)) for side in (64, 128, 256)}
+        one = row(f"{name}, batch 1", "itself", runs, {"growth at most": 4.5}, 3 * rounds)
+        times = [form["milliseconds"] for form in one["forms"].values()]
+        one["growth"] = [round(after / before, 2) for before, after in itertools.pairwise(times)]
+        print(name, one["growth"])
+        found.append(one)
+    return found
+
+
+SECTIONS = {"affnet": affnet, "svt": svt, "peers": peers, "mixers": mixers, "wavelets": wavelets, "growth": growth}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--released-code", type=Path, required=True)
+    parser.add_argument("--only", nargs="*", choices=SECTIONS, default=list(SECTIONS))
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--threads", type=int, default=2)
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(options.threads)
+    released = ReleasedCode(options.released_code)
+    content = json.loads(OUT.read_text()) if OUT.exists() else {}
+    content |= {"torch": torch.__version__, "threads": options.threads, "device": "cpu", "dtype": "float32"}
+    for name in options.only:
+        torch._dynamo.reset()
+        content[name] = SECTIONS[name](released, options.rounds)
+        write_json(OUT, content)
+
+
+if __name__ == "__main__":
+    main()

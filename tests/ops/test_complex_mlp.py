@@ -1,0 +1,70 @@
+"""The Triton kernel, in Triton's interpreter where there is no GPU, against plain PyTorch and the loops."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+CASES = [(16, 37, "silu", True), (13, 70, "silu", True), (32, 64, "relu", False), (40, 5, "relu", True)]
+
+
+def compared(features, positions, act, multiply, dtype=torch.float32, device="cpu"):
+    """Largest error of the values and of the gradients, against plain PyTorch in float32."""
+    from spectralvision.ops.complex_mlp import complex_mlp, complex_mlp_torch
+
+    torch.manual_seed(0)
+    shape, groups = (2, 3, features, positions), 3
+    x = [torch.randn(shape, device=device) for _ in range(2)]
+    weights = [torch.randn(2, groups, features, features, device=device) / features**0.5 for _ in range(2)]
+    biases = [torch.randn(2, groups, features, device=device) for _ in range(2)]
+    leaves = [*x, weights[0], biases[0], weights[1], biases[1]]
+    results = []
+    for function, kind in ((complex_mlp, dtype), (complex_mlp_torch, torch.float32)):
+        values = [leaf.to(kind).detach().requires_grad_() for leaf in leaves]
+        out = function(*values, act, 0.1, multiply)
+        gradients = torch.autograd.grad(sum((part.float() ** 2).sum() for part in out), values)
+        results.append([part.float() for part in (*out, *gradients)])
+    return [
+        ((one - other).abs().max() / other.abs().max().clamp(min=1)).item() for one, other in zip(*results, strict=True)
+    ]
+
+
+def main():
+    """Run in a process of its own: Triton decides at import whether it interprets."""
+    from spectralvision.ops.complex_mlp import complex_mlp
+    from tests.reference import complex_linear as naive
+    from tests.tolerances import HALF, SINGLE
+
+    for case in CASES:
+        assert max(compared(*case)) < SINGLE, case
+    # The interpreter keeps bfloat16 as bare bits, so half precision is tried in float16.
+    assert max(compared(16, 37, "silu", True, torch.float16)[:2]) < HALF
+    torch.manual_seed(0)
+    re, im, w, b = torch.randn(1, 2, 3, 4), torch.randn(1, 2, 3, 4), torch.randn(2, 2, 3, 3), torch.randn(2, 2, 3)
+    hidden = naive.apart(lambda x: x.clip(0), naive.complex_linear((re + 1j * im)[0].numpy(), w.numpy(), b.numpy()))
+    expected = naive.complex_linear(hidden, w.numpy(), b.numpy())
+    got = torch.complex(*complex_mlp(re, im, w, b, w, b, "relu", 0.0, False))[0]
+    assert abs(got.numpy() - expected).max() < SINGLE
+    for wrong in ((re, im[..., :1], w, "relu"), (re, im, w[:1], "relu"), (re, im, w, "tanh")):
+        with pytest.raises(ValueError, match=r"shape|act"):
+            complex_mlp(*wrong[:3], b, w, b, wrong[3], 0.0, False)
+
+
+def test_in_the_interpreter():
+    pytest.importorskip("triton")
+    environment = os.environ | {"TRITON_INTERPRET": "1"}
+    done = subprocess.run([sys.executable, "-W", "ignore", "-m", "tests.ops.test_complex_mlp"], env=environment,
+                          capture_output=True, text=True, check=False)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("case", CASES)
+def test_on_the_gpu(case):
+    assert max(compared(*case, device="cuda")) < 1e-4
+
+
+if __name__ == "__main__":
+    main()
