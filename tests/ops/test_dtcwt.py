@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from spectralvision.ops import ORIENTATIONS, Pyramid, dtcwt2d, idtcwt2d
+from spectralvision.ops import ORIENTATIONS, Pyramid, dtcwt2d, dtcwt_channels_last, idtcwt2d
+from spectralvision.ops.dtcwt_channels_last import analyse_channels_last, synthesise_channels_last
 from spectralvision.ops.dtcwt_forms import analyse_conv, analyse_matmul, synthesise_conv, synthesise_matmul
 from spectralvision.ops.wavelet_filters import BIORTS, QSHIFTS
 from tests.golden import rule
@@ -87,6 +88,57 @@ def test_matrix_and_convolution_forms_agree_in_values_and_gradients(filters: str
     probe = torch.randn_like(back[0])
     gradients = [torch.autograd.grad((y * probe).sum(), bands) for y in back]
     torch.testing.assert_close(*gradients, atol=DOUBLE, rtol=0)
+
+
+@pytest.mark.parametrize("filters", [*BIORTS, *QSHIFTS])
+@pytest.mark.parametrize(("shape", "dtype"), [((2, 16, 12, 20), torch.float64), ((2, 3, 40, 44), torch.float32)])
+def test_the_channels_last_form_agrees_in_values_and_gradients(filters, shape, dtype) -> None:
+    """Products with matrices in float64; in float32 level 1 is depthwise convolutions, here with images as channels."""
+    tolerance = DOUBLE if dtype == torch.float64 else SINGLE
+    x = torch.randn(shape, dtype=dtype).requires_grad_()
+    one, other = analyse_matmul(x, filters), analyse_channels_last(x, filters)
+    torch.testing.assert_close(other, one, atol=tolerance, rtol=0)
+    bands = tuple(torch.randn_like(part, memory_format=torch.contiguous_format).requires_grad_() for part in one)
+    back = [form(*bands, filters) for form in (synthesise_matmul, synthesise_channels_last)]
+    torch.testing.assert_close(back[1], back[0], atol=tolerance, rtol=0)
+
+    probes = [torch.randn_like(part) for part in one]
+    gradients = [
+        torch.autograd.grad(sum((p * q).sum() for p, q in zip(out, probes, strict=True)), x) for out in (one, other)
+    ]
+    torch.testing.assert_close(*gradients, atol=tolerance, rtol=0)
+    probe = torch.randn_like(back[0])
+    gradients = [torch.autograd.grad((y * probe).sum(), bands) for y in back]
+    torch.testing.assert_close(*gradients, atol=tolerance, rtol=0)
+
+
+@pytest.mark.parametrize("side", [4, 7, 35, 56])
+def test_maps_with_many_channels_equal_each_channel_by_itself(side) -> None:
+    """Short maps, whose frame is wider than they are, among them."""
+    x = torch.randn(3, 16, side, side + 1)
+    many = dtcwt2d(x, 2)
+    for channel in (0, 15):
+        alone = dtcwt2d(x[:1, channel : channel + 1], 2)  # too few channels for that form
+        torch.testing.assert_close(many.lowpass[:1, channel : channel + 1], alone.lowpass, atol=SINGLE, rtol=0)
+        for bands, wanted in zip(many.highpass, alone.highpass, strict=True):
+            for band, expected in zip(bands, wanted, strict=True):
+                torch.testing.assert_close(band[:1, channel : channel + 1], expected, atol=SINGLE, rtol=0)
+    torch.testing.assert_close(idtcwt2d(many, size=x.shape[-2:]), x, atol=SINGLE, rtol=0)
+
+
+def test_split_and_join_of_the_channels_last_form_are_registered_operators_with_gradients() -> None:
+    x = torch.randn(1, 6, 8, 16, dtype=torch.float64, requires_grad=True)
+    checks = ("test_schema", "test_autograd_registration", "test_faketensor")
+    for filters in ("legall", "qshift_06"):
+        torch.library.opcheck(dtcwt_channels_last.split, (x, filters, "analysis") if filters == "legall" else
+                              (x[:, :4], filters, "analysis"), test_utils=checks)  # fmt: skip
+
+    def there_and_back(x: Tensor) -> Tensor:
+        return synthesise_channels_last(*(part**2 for part in analyse_channels_last(x, "legall")), "legall")
+
+    small = torch.randn(1, 2, 4, 6, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(there_and_back, small)
+    assert torch.autograd.gradgradcheck(there_and_back, small)
 
 
 def test_gradcheck_through_two_levels() -> None:

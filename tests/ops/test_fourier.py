@@ -85,6 +85,32 @@ def test_auto_takes_products_for_sizes_with_a_large_prime(monkeypatch: pytest.Mo
     assert taken == [(7, 9), (9, 7), (30, 47), (46, 8), (64, 1), (8, 8)]
 
 
+@pytest.mark.parametrize("size", [(8, 8), (7, 9), (16, 6), (5, 32)])
+def test_the_registered_operators_are_the_transform_and_each_others_gradient(size) -> None:
+    x = torch.randn(2, *size, dtype=torch.float64, requires_grad=True)
+    parts = fourier.rfft2_operator(x)
+    torch.testing.assert_close(parts, torch.stack(rfft2(x, "matmul")), atol=DOUBLE, rtol=0)
+    re, im = (part.detach().requires_grad_() for part in torch.randn_like(parts))
+    back = fourier.irfft2_operator(re, im, size[1])
+    torch.testing.assert_close(back, irfft2(re, im, size, "matmul"), atol=DOUBLE, rtol=0)
+    assert torch.autograd.gradcheck(fourier.rfft2_operator, x)
+    assert torch.autograd.gradcheck(lambda re, im: fourier.irfft2_operator(re, im, size[1]), (re, im))
+
+
+@pytest.mark.parametrize("form", ["fft", "matmul"])
+@pytest.mark.parametrize("size", [(8, 8), (7, 9), (12, 10)])
+def test_the_filter_is_mask_times_spectrum(form, size) -> None:
+    x = torch.randn(2, 3, *size, dtype=torch.float64, requires_grad=True)
+    out = fourier.fourier_filter(x, lambda re, im: (re * im, im - 0.5), form)
+    re, im = rfft2(x, form)
+    a, b = re * im, im - 0.5
+    expected = irfft2(a * re - b * im, a * im + b * re, size, form)
+    torch.testing.assert_close(out, expected, atol=DOUBLE, rtol=0)
+    probe = torch.randn_like(x)
+    gradients = [torch.autograd.grad((value * probe).sum(), x)[0] for value in (out, expected)]
+    torch.testing.assert_close(*gradients, atol=DOUBLE, rtol=0)
+
+
 def test_auto_takes_products_when_exported() -> None:
     class Filter(torch.nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:

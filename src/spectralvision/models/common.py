@@ -110,12 +110,15 @@ class SpectralBackbone(nn.Module):
         return x
 
     def _run_stem(self, x: Tensor) -> Tensor:
-        return in_portions(self.stem, x, SAMPLES)
+        return self._some_at_a_time(self.stem, x)
 
     def _run(self, stage: nn.Module, x: Tensor) -> Tensor:
         if self.grad_checkpointing and self.training:
             return checkpoint(stage, x)
-        return in_portions(stage, x, SAMPLES)
+        return self._some_at_a_time(stage, x)
+
+    def _some_at_a_time(self, part: nn.Module, x: Tensor) -> Tensor:
+        return part(x) if self.training else in_portions(part, x, SAMPLES)  # batch norm in training needs the batch
 
     def _finish(self, x: Tensor) -> Tensor:
         """From the last stage's map to features."""

@@ -1,0 +1,61 @@
+"""A batch some images at a time is the batch as a whole."""
+
+import pytest
+import torch
+
+import spectralvision as sv
+from spectralvision.models import common
+from spectralvision.ops.portions import in_portions, portions
+
+
+@pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("samples", [1, 60, 130, 10_000])
+def test_the_result_and_its_memory_are_those_of_the_whole(order, samples):
+    x = torch.randn(5, 3, 4, 5).to(memory_format=order)
+    calls = []
+
+    def part(x):
+        calls.append(len(x))
+        return torch.nn.functional.avg_pool2d(x, 2).to(memory_format=order)
+
+    with torch.no_grad():
+        out, whole = in_portions(part, x, samples), part(x)
+    assert torch.equal(out, whole)
+    assert out.is_contiguous(memory_format=order)
+    assert calls[:-1] == {1: [1] * 5, 60: [1] * 5, 130: [2, 2, 1], 10_000: [5]}[samples]
+
+
+def test_where_gradients_are_kept_the_batch_goes_as_a_whole():
+    calls = []
+    in_portions(lambda x: calls.append(len(x)) or x, torch.zeros(4, 2), 1)
+    assert calls == [4]
+
+
+def test_an_empty_batch_and_large_images():
+    assert list(portions(torch.zeros(0, 3), 10)) == []
+    assert list(portions(torch.zeros(2, 30), 10)) == [slice(0, 1), slice(1, 2)]
+
+
+@pytest.mark.parametrize("name", ["affnet_et", "svt_h_s"])
+def test_networks_compute_the_same_however_few_images_at_a_time(name, monkeypatch):
+    torch.manual_seed(0)
+    small = {"depths": (1, 1, 1, 1, 1)} if name == "affnet_et" else {"depths": (1, 1, 1, 1)}
+    model, x = sv.create_model(name, num_classes=3, **small).eval(), torch.randn(3, 3, 64, 96)
+    with torch.no_grad():
+        whole = model(x)
+        monkeypatch.setattr(common, "SAMPLES", 1)
+        torch.testing.assert_close(model(x), whole, atol=1e-5, rtol=0)
+        assert model(x[:0]).shape == (0, 3)
+
+
+def test_batch_norm_sees_the_whole_batch_in_training(monkeypatch):
+    monkeypatch.setattr(common, "SAMPLES", 1)
+    x = torch.randn(4, 3, 64, 64)
+    statistics = []
+    for keep in (True, False):
+        torch.manual_seed(0)
+        model = sv.create_model("affnet_et", depths=(1, 1, 1, 1, 1)).train()
+        with torch.set_grad_enabled(keep):
+            model(x)
+        statistics.append(model.stem.norm.running_mean)
+    torch.testing.assert_close(*statistics)
