@@ -4,7 +4,8 @@ import pytest
 import torch
 
 import spectralvision as sv
-from spectralvision.models import common
+from spectralvision.mixers import adaptive_frequency
+from spectralvision.models.common import SpectralBackbone
 from spectralvision.ops.portions import in_portions, portions
 
 
@@ -43,13 +44,30 @@ def test_networks_compute_the_same_however_few_images_at_a_time(name, monkeypatc
     model, x = sv.create_model(name, num_classes=3, **small).eval(), torch.randn(3, 3, 64, 96)
     with torch.no_grad():
         whole = model(x)
-        monkeypatch.setattr(common, "SAMPLES", 1)
+        monkeypatch.setattr(SpectralBackbone, "samples", 1)
+        monkeypatch.setattr(sv.AFFNet, "samples", 1)
         torch.testing.assert_close(model(x), whole, atol=1e-5, rtol=0)
-        assert model(x[:0]).shape == (0, 3)
+
+
+@pytest.mark.parametrize("name", ["stem", "stages.3", "stages.3.blocks.0", "stages.2.blocks.0.filter.act"])
+def test_hooks_see_the_whole_batch(name, monkeypatch):
+    monkeypatch.setattr(sv.AFFNet, "samples", 1)
+    monkeypatch.setattr(adaptive_frequency, "SAMPLES", 1)
+    model, seen = sv.create_model("affnet_et", depths=(1, 1, 1, 1, 1)).eval(), []
+    hook = model.get_submodule(name).register_forward_hook(lambda module, args, out: seen.append(args[0].shape))
+    x = torch.randn(4, 3, 64, 64)
+    with torch.no_grad():
+        model(x)
+    whole = list(seen)
+    seen.clear()
+    model(x)  # with gradients the batch is whole anyway
+    assert whole == seen
+    hook.remove()
 
 
 def test_batch_norm_sees_the_whole_batch_in_training(monkeypatch):
-    monkeypatch.setattr(common, "SAMPLES", 1)
+    monkeypatch.setattr(SpectralBackbone, "samples", 1)
+    monkeypatch.setattr(sv.AFFNet, "samples", 1)
     x = torch.randn(4, 3, 64, 64)
     statistics = []
     for keep in (True, False):

@@ -83,7 +83,7 @@ class AdaptiveFrequencyFilter(nn.Module):
                 y = fourier_filter(z.unflatten(1, (self.groups, -1)), mask).flatten(1, 2)  # (1) (2) (3)
                 return (y.add_(z) if self.inner_skip else y).to(x.dtype)
 
-            return in_portions(mixed, x, SAMPLES)
+            return in_portions(mixed, x, SAMPLES, self)
 
     def mask(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The mask M of equation (2) for maps x (B, C, H, W): (re, im), each (B, C, H, W // 2 + 1)."""

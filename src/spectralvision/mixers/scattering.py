@@ -115,7 +115,7 @@ class ScatteringMixer(nn.Module):
                 pyramid = Pyramid(low * gain, ((re, im),))  # (2)
                 return idtcwt2d(pyramid, size=(height, width)).to(x.dtype)  # (5)
 
-            return in_portions(mixed, x, SAMPLES)
+            return in_portions(mixed, x, SAMPLES, self)
 
     def _mix_channels(self, re: Tensor, im: Tensor) -> Tensor:
         """Bands (B, C, K, h, w) -> (2, B, K, h, w, C)."""

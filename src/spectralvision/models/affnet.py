@@ -134,6 +134,8 @@ class AFFNet(SpectralBackbone):
         ValueError: another output stride, or a number of dims, depths or ratios that is not five.
     """
 
+    samples = 512 << 10
+
     def __init__(
         self,
         in_chans: int = 3,

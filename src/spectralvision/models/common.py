@@ -13,8 +13,6 @@ from spectralvision.mixers import AdaptiveFrequencyFilter, ScatteringMixer
 from spectralvision.models.released import checkpoint_filter_fn
 from spectralvision.ops.portions import in_portions
 
-SAMPLES = 1 << 20  # of a stage's input that are worked on at a time, see `in_portions`
-
 
 class ConvNormAct(nn.Module):
     """Convolution without bias, batch norm, activation; `act_layer=None` leaves the activation out."""
@@ -65,6 +63,7 @@ class SpectralBackbone(nn.Module):
     stages: nn.Sequential
     feature_info: list[dict[str, Any]]
     grad_checkpointing: bool = False
+    samples: int = 1 << 20  # of a stage's input that are worked on at a time, see `in_portions`
 
     def forward_features(self, x: Tensor) -> Tensor:
         """(B, in_chans, H, W) -> what `forward_head` takes, see `_finish`."""
@@ -118,7 +117,7 @@ class SpectralBackbone(nn.Module):
         return self._some_at_a_time(stage, x)
 
     def _some_at_a_time(self, part: nn.Module, x: Tensor) -> Tensor:
-        return part(x) if self.training else in_portions(part, x, SAMPLES)  # batch norm in training needs the batch
+        return part(x) if self.training else in_portions(part, x, self.samples, part)  # batch norm learns from all
 
     def _finish(self, x: Tensor) -> Tensor:
         """From the last stage's map to features."""

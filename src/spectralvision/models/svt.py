@@ -84,7 +84,7 @@ class ConvMlp(nn.Module):
         self.fc2 = Pointwise(hidden, dim, **factory)
 
     def forward(self, x: Tensor) -> Tensor:
-        return in_portions(self._mlp, x, SAMPLES * self.fc1.in_channels // self.fc1.out_channels)
+        return in_portions(self._mlp, x, SAMPLES * self.fc1.in_channels // self.fc1.out_channels, self)
 
     def _mlp(self, x: Tensor) -> Tensor:
         return self.fc2(self.act(self.dwconv(self.fc1(x))))

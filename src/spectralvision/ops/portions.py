@@ -6,26 +6,28 @@ Where nothing is kept for a gradient, the images of a batch can go through the w
 
 from collections.abc import Callable, Iterator
 from functools import lru_cache
+from math import ceil
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 LEARNT = (32 << 20) - (64 << 10)  # bytes: just below the largest block that glibc takes for a hint
 
 
-def in_portions(part: Callable[[Tensor], Tensor], x: Tensor, samples: int) -> Tensor:
+def in_portions(part: Callable[[Tensor], Tensor], x: Tensor, samples: int, owner: nn.Module | None = None) -> Tensor:
     """part(x) of images x (B, ...) that do not depend on each other, some at a time on a CPU without gradients.
 
     Args:
         part: Gives a tensor (B, ...), for maps either contiguous or with channels last in memory.
         x: The images.
         samples: Of x that are about as many as should be worked on at a time.
+        owner: The module that part is of: where it or one inside has forward hooks, these get to see the whole batch.
     """
     graph = not isinstance(x, Tensor) or torch.compiler.is_compiling() or torch.jit.is_tracing()  # torch.fx, compilers
     if graph or torch.is_grad_enabled() or x.device.type != "cpu":
         return part(x)
     few = list(portions(x, samples))
-    if len(few) < 2:
+    if len(few) < 2 or (owner is not None and _hooked(owner)):
         return part(x)
     _keep_freed_memory()
     first = part(x[few[0]])
@@ -36,6 +38,10 @@ def in_portions(part: Callable[[Tensor], Tensor], x: Tensor, samples: int) -> Te
     for some in few[1:]:
         out[some] = part(x[some])
     return out
+
+
+def _hooked(module: nn.Module) -> bool:
+    return any(one._forward_hooks or one._forward_pre_hooks for one in module.modules())
 
 
 @lru_cache(maxsize=1)
@@ -49,6 +55,7 @@ def _keep_freed_memory() -> None:
 
 
 def portions(x: Tensor, samples: int) -> Iterator[slice]:
-    """Slices of the first axis that hold about so many samples of x, one image at least."""
-    number = max(1, round(samples / max(1, x.numel() // max(1, len(x)))))
+    """Slices of the first axis that hold about so many samples of x, one image at least, as equal as can be."""
+    most = max(1, round(samples / max(1, x.numel() // max(1, len(x)))))
+    number = max(1, ceil(len(x) / max(1, ceil(len(x) / most))))
     return (slice(start, start + number) for start in range(0, len(x), number))
