@@ -94,3 +94,10 @@ CHECKS = {
 
 def test_every_block_of_the_guide_is_found():
     assert sum(block.values[0].endswith("python.md") for block in blocks()) == 6
+
+
+def test_the_speeds_in_the_readme_are_those_of_the_results():
+    from benchmarks.readme_table import BEGIN, END, table
+
+    shown = (ROOT / "README.md").read_text().partition(BEGIN)[2].partition(END)[0]
+    assert shown == table(ROOT / "benchmarks/results")

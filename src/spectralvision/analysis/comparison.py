@@ -144,6 +144,7 @@ def draw(result: dict[str, Any], path: str) -> str:
         UserError: The file cannot be written, or its name ends in no format that is drawn.
     """
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, StrMethodFormatter
 
     lines: dict[str, list[tuple[int, float]]] = {}
     for row in result["rows"]:
@@ -158,15 +159,17 @@ def draw(result: dict[str, Any], path: str) -> str:
     sizes = sorted({row["input_size"] for row in result["rows"]})
     axes.set(xscale="log", yscale="log", xlabel="input side (pixels)", ylabel="images per second", xticks=sizes)
     axes.set_xticks(sizes, [str(size) for size in sizes])
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axes.minorticks_off()
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)
     machine = result["machine"]
     work = "training step" if machine["train"] else "inference"
+    precision = {"32": "float32", "bf16": "bfloat16"}.get(machine["precision"], machine["precision"])
+    threads = f"{machine['threads']} thread{'' if machine['threads'] == 1 else 's'}"
     axes.set_title(
-        f"{work}, batch {machine['batch_size']}, {machine['precision']}, {machine['device']}, "
-        f"{machine['threads']} threads",
-        fontsize="medium",
+        f"{work}, batch {machine['batch_size']}, {precision}, {machine['device']}, {threads}", fontsize="medium"
     )
     try:
         with replacing(Path(path)) as beside:

@@ -11,7 +11,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from spectralvision.mixers import AdaptiveFrequencyFilter, ScatteringMixer
 from spectralvision.models.released import checkpoint_filter_fn
-from spectralvision.ops.portions import in_portions
+from spectralvision.ops.portions import in_portions, keep_freed_memory
 
 
 class ConvNormAct(nn.Module):
@@ -128,7 +128,11 @@ class SpectralBackbone(nn.Module):
         return x
 
     def fuse(self) -> nn.Module:
-        """A copy for inference with batch norms folded; `timm.utils.reparameterize_model` gives the same network."""
+        """A copy for inference with batch norms folded; `timm.utils.reparameterize_model` gives the same network.
+
+        The C library is told to keep freed memory, which small results of one size after the other need to be fast.
+        """
+        keep_freed_memory()
         return reparameterize_model(self)
 
     def init_non_persistent_buffers(self) -> None:

@@ -29,7 +29,6 @@ def in_portions(part: Callable[[Tensor], Tensor], x: Tensor, samples: int, owner
     few = list(portions(x, samples))
     if len(few) < 2 or (owner is not None and _hooked(owner)):
         return part(x)
-    _keep_freed_memory()
     first = part(x[few[0]])
     last = first.ndim == 4 and not first.is_contiguous() and first.is_contiguous(memory_format=torch.channels_last)
     order = torch.channels_last if last else torch.contiguous_format
@@ -45,7 +44,7 @@ def _hooked(module: nn.Module) -> bool:
 
 
 @lru_cache(maxsize=1)
-def _keep_freed_memory() -> None:
+def keep_freed_memory() -> None:
     """Lets the C library keep freed memory for the next result, once for this process.
 
     glibc hands blocks above a threshold back to the system as they are freed, and every page of the next result has to
