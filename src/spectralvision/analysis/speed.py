@@ -111,7 +111,7 @@ def _silent() -> Iterator[None]:
 
 
 def in_form(model: nn.Module, form: Form) -> nn.Module:
-    """The model as it is, with norms folded and weights prepared, compiled, or both.
+    """The model as it is, with norms folded, compiled, or both.
 
     Folding is the model's own `fuse()`, for timm's models `timm.utils.reparameterize_model`; it needs evaluation mode.
     """
@@ -123,7 +123,7 @@ def in_form(model: nn.Module, form: Form) -> nn.Module:
 
 
 def inference(model: nn.Module, images: Tensor, precision: Precision = "32") -> Run:
-    """A forward pass without gradients; "bf16" converts the model, "bf16-mixed" is autocast."""
+    """A forward pass without gradients; for "bf16" model and images are in bfloat16, "bf16-mixed" is autocast."""
     model.eval()
 
     def run() -> Tensor:
