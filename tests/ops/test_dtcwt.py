@@ -72,34 +72,21 @@ def test_equals_the_loops(size: tuple[int, int], biort: str, qshift: str) -> Non
 
 
 @pytest.mark.parametrize("filters", [*BIORTS, *QSHIFTS])
-def test_matrix_and_convolution_forms_agree_in_values_and_gradients(filters: str) -> None:
-    x = double(2, 3, 12, 20).requires_grad_()
-    one, other = analyse_matmul(x, filters), analyse_conv(x, filters)
-    torch.testing.assert_close(one, other, atol=DOUBLE, rtol=0)
-    bands = tuple(torch.randn_like(part).requires_grad_() for part in one)
-    back = [form(*bands, filters) for form in (synthesise_matmul, synthesise_conv)]
-    torch.testing.assert_close(*back, atol=DOUBLE, rtol=0)
-
-    probes = [torch.randn_like(part) for part in one]
-    gradients = [
-        torch.autograd.grad(sum((p * q).sum() for p, q in zip(out, probes, strict=True)), x) for out in (one, other)
-    ]
-    torch.testing.assert_close(*gradients, atol=DOUBLE, rtol=0)
-    probe = torch.randn_like(back[0])
-    gradients = [torch.autograd.grad((y * probe).sum(), bands) for y in back]
-    torch.testing.assert_close(*gradients, atol=DOUBLE, rtol=0)
-
-
-@pytest.mark.parametrize("filters", [*BIORTS, *QSHIFTS])
-@pytest.mark.parametrize(("shape", "dtype"), [((2, 16, 12, 20), torch.float64), ((2, 3, 40, 44), torch.float32)])
-def test_the_channels_last_form_agrees_in_values_and_gradients(filters, shape, dtype) -> None:
-    """Products with matrices in float64; in float32 level 1 is depthwise convolutions, here with images as channels."""
+@pytest.mark.parametrize(
+    ("forms", "shape", "dtype"),
+    [
+        ((analyse_conv, synthesise_conv), (2, 3, 12, 20), torch.float64),
+        ((analyse_channels_last, synthesise_channels_last), (2, 16, 12, 20), torch.float64),
+        ((analyse_channels_last, synthesise_channels_last), (2, 3, 40, 44), torch.float32),  # level 1: depthwise
+    ],
+)
+def test_all_forms_agree_with_the_matrices_in_values_and_gradients(filters: str, forms, shape, dtype) -> None:
     tolerance = DOUBLE if dtype == torch.float64 else SINGLE
     x = torch.randn(shape, dtype=dtype).requires_grad_()
-    one, other = analyse_matmul(x, filters), analyse_channels_last(x, filters)
+    one, other = analyse_matmul(x, filters), forms[0](x, filters)
     torch.testing.assert_close(other, one, atol=tolerance, rtol=0)
     bands = tuple(torch.randn_like(part, memory_format=torch.contiguous_format).requires_grad_() for part in one)
-    back = [form(*bands, filters) for form in (synthesise_matmul, synthesise_channels_last)]
+    back = [form(*bands, filters) for form in (synthesise_matmul, forms[1])]
     torch.testing.assert_close(back[1], back[0], atol=tolerance, rtol=0)
 
     probes = [torch.randn_like(part) for part in one]

@@ -12,11 +12,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from spectralvision.ops.dtcwt_forms import HIGH, LOW, centred, reflect
 from spectralvision.ops.portions import portions
 from spectralvision.ops.tables import table
 from spectralvision.ops.wavelet_filters import biort
 
-LOW, HIGH = 0, 1
 ACROSS, DOWN = 2, 1  # axes of (B, H, W, C): along a row, along a column
 SAMPLES = 400 << 10  # of a batch that are worked on at a time
 PAIRS = ((0, 5), (1, 4), (2, 3))  # z1 and z2 among the orientations: of the bands high-low, high-high, low-high
@@ -113,13 +113,11 @@ def _kernels(x: Tensor, filters: str, bank: str) -> tuple[tuple[Tensor, ...], Te
 @table
 def _taps(filters: str, bank: str) -> np.ndarray:
     """(2, taps): low and high of the "analysis" or the "synthesis" filters, centred."""
-    low, high = biort(filters)[:2] if bank == "analysis" else biort(filters)[2:]
-    length = max(len(low), len(high))
-    return np.stack([np.pad(taps, (length - len(taps)) // 2) for taps in (low, high)])
+    pair = biort(filters)[:2] if bank == "analysis" else biort(filters)[2:]
+    return centred(pair, max(map(len, pair)) // 2)
 
 
 @table
 def _mirrored(n: int, reach: int) -> np.ndarray:
     """Where in a frame of n + 2 reach samples each one's value lies."""
-    index = np.arange(-reach, n + reach) % (2 * n)
-    return np.minimum(index, 2 * n - 1 - index) + reach
+    return reflect(n, reach, reach) + reach

@@ -259,13 +259,13 @@ def _reflected(n: int, reach: int) -> np.ndarray:
 @table
 def _kernels(filters: str) -> np.ndarray:
     """Analysis kernels, one a row: (low, high) at level 1, (low even, low odd, high even, high odd) above."""
-    return _centred(biort(filters)[:2], _reach(filters)) if filters in BIORTS else _qshift_kernels(filters)[0]
+    return centred(biort(filters)[:2], _reach(filters)) if filters in BIORTS else _qshift_kernels(filters)[0]
 
 
 @table
 def _synthesis_kernels(filters: str) -> np.ndarray:
-    return _centred(biort(filters)[2:], _reach(filters))
+    return centred(biort(filters)[2:], _reach(filters))
 
 
-def _centred(filters: tuple[np.ndarray, ...], reach: int) -> np.ndarray:
+def centred(filters: tuple[np.ndarray, ...], reach: int) -> np.ndarray:
     return np.stack([np.pad(taps, reach - len(taps) // 2) for taps in filters])

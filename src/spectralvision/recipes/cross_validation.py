@@ -22,7 +22,7 @@ def cross_validate(recipe: "Classification", say: "Say", dry_run: bool, resume: 
 
     Returns:
         run, folds (of each: run, val_top1, images, best_epoch), val_top1 over all images, its 95 % interval by Wilson's
-        score, images, epochs, seconds.
+        score, images, seconds.
 
     Raises:
         UserError: As a single training; trainings that have ended are kept, and `resume` goes on with the others.

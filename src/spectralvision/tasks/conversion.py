@@ -1,6 +1,5 @@
 """A checkpoint of the authors' code -> a run folder."""
 
-import difflib
 import hashlib
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from torch import nn
 import spectralvision
 from spectralvision.models import REPORTED_TOP1
 from spectralvision.models.released import load_released, read_released
-from spectralvision.runs import UserError, new_run_folder, write_json
+from spectralvision.runs import UserError, nearest, new_run_folder, write_json
 from spectralvision.tasks.loading import save_model
 
 
@@ -69,9 +68,7 @@ def _options(name: str, token_label: bool, threshold: float | None) -> dict[str,
     """Keywords of the model."""
     ours = spectralvision.list_models()
     if name not in ours:
-        near = difflib.get_close_matches(name, ours, n=2)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"those are {', '.join(ours)}."
-        raise UserError(f"{name} is not a model whose checkpoints are converted: {hint}")
+        raise UserError(f"{name} is not a model whose checkpoints are converted: {nearest(name, ours, 'those are')}")
     if token_label and not name.startswith("svt"):
         raise UserError(f"--token-label goes with SVT: {name} has no auxiliary head.")
     if threshold is not None and not name.startswith("affnet"):
