@@ -3,5 +3,16 @@
 from spectralvision.ops.complex_linear import complex_linear
 from spectralvision.ops.dtcwt import ORIENTATIONS, Pyramid, dtcwt2d, idtcwt2d
 from spectralvision.ops.fourier import irfft2, rfft2
+from spectralvision.ops.modules import DTCWTForward, DTCWTInverse
 
-__all__ = ["ORIENTATIONS", "Pyramid", "complex_linear", "dtcwt2d", "idtcwt2d", "irfft2", "rfft2"]
+__all__ = [
+    "ORIENTATIONS",
+    "DTCWTForward",
+    "DTCWTInverse",
+    "Pyramid",
+    "complex_linear",
+    "dtcwt2d",
+    "idtcwt2d",
+    "irfft2",
+    "rfft2",
+]

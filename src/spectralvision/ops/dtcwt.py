@@ -74,18 +74,24 @@ def dtcwt2d(x: Tensor, levels: int = 1, biort: str = "near_sym_b", qshift: str =
         ValueError: x is not a real tensor of four axes, levels < 1, or a filter set is unknown.
     """
     check_real_maps(x, "dtcwt2d", ndim=4)
-    _check_filters(biort, qshift)
+    check_filters(biort, qshift)
     if levels < 1:
         raise ValueError(f"levels is at least 1, got {levels}")
-    with no_autocast(x):
-        low = _to_even(x.to(working_dtype(x.dtype)))
-        highpass = []
-        for level in range(levels):
-            low, filters = (low, biort) if level == 0 else (_to_multiple_of_4(low), qshift)
-            form = analyse_channels_last if channels_last(low, filters) else analyse
-            low, re, im = form(low, filters)
-            highpass.append((re.to(x.dtype), im.to(x.dtype)))
+    low, highpass = x.to(working_dtype(x.dtype)), []
+    for level in range(levels):
+        low, re, im = dtcwt2d_level(low, level, biort, qshift)
+        highpass.append((re.to(x.dtype), im.to(x.dtype)))
     return Pyramid(low.to(x.dtype), tuple(highpass))
+
+
+def dtcwt2d_level(low: Tensor, level: int, biort: str, qshift: str) -> tuple[Tensor, Tensor, Tensor]:
+    """One level, the first being 0: the lowpass of the level before, or x -> lowpass, re and im, in the same dtype."""
+    check_real_maps(low, "dtcwt2d", ndim=4)
+    with no_autocast(low):
+        x, filters = low.to(working_dtype(low.dtype)), qshift if level else biort
+        x = _to_multiple_of_4(x) if level else _to_even(x)
+        form = analyse_channels_last if channels_last(x, filters) else analyse
+        return tuple(part.to(low.dtype) for part in form(x, filters))  # type: ignore[return-value]
 
 
 def idtcwt2d(
@@ -106,22 +112,26 @@ def idtcwt2d(
     """
     lowpass, highpass = pyramid
     check_real_maps(lowpass, "idtcwt2d", ndim=4)
-    _check_filters(biort, qshift)
+    check_filters(biort, qshift)
     if not highpass:
         raise ValueError("a pyramid has at least one level of highpass bands, got none")
-    with no_autocast(lowpass):
-        dtype = working_dtype(lowpass.dtype)
-        x = lowpass.to(dtype)
-        for level in reversed(range(len(highpass))):
-            re, im = (band.to(dtype) for band in highpass[level])
-            x = _crop_centre(x, re, level)
-            filters = biort if level == 0 else qshift
-            form = synthesise_channels_last if channels_last(x, filters) else synthesise
-            x = form(x, re, im, filters)
-        return _crop_end(x, size).to(lowpass.dtype)
+    x = lowpass.to(working_dtype(lowpass.dtype))
+    for level in reversed(range(len(highpass))):
+        x = idtcwt2d_level(x, *highpass[level], level, biort, qshift)
+    return _crop_end(x, size).to(lowpass.dtype)
 
 
-def _check_filters(biort: str, qshift: str) -> None:
+def idtcwt2d_level(low: Tensor, re: Tensor, im: Tensor, level: int, biort: str, qshift: str) -> Tensor:
+    """One level back, the first being 0: lowpass, re and im -> the lowpass of the level before, or x, in its dtype."""
+    check_real_maps(low, "idtcwt2d", ndim=4)
+    with no_autocast(low):
+        dtype, filters = working_dtype(low.dtype), qshift if level else biort
+        x = _crop_centre(low.to(dtype), re, level)
+        form = synthesise_channels_last if channels_last(x, filters) else synthesise
+        return form(x, re.to(dtype), im.to(dtype), filters).to(low.dtype)
+
+
+def check_filters(biort: str, qshift: str) -> None:
     biort_filters(biort)
     qshift_filters(qshift)
 
