@@ -264,6 +264,27 @@ def test_compiles_and_exports_whole(name: str, x: Tensor) -> None:
     torch.testing.assert_close(program.module()(x), model(x), atol=SINGLE, rtol=SINGLE)
 
 
+@pytest.mark.parametrize("name", ["affnet_et", "svt_h_s"])
+def test_compiled_part_by_part_it_still_takes_some_images_at_a_time(
+    name: str, x: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, seen = twin(name).eval(), set()
+
+    def backend(graph: torch.fx.GraphModule, inputs: list[Tensor]) -> torch.fx.GraphModule:
+        seen.update(len(one) for one in inputs if one.ndim == 4 and one.shape[0] <= 3 and one.shape[2] > 3)
+        return graph
+
+    x = torch.cat([x, x])[:3]
+    with torch.no_grad():
+        whole, names = model(x), list(model.state_dict())
+        monkeypatch.setattr(type(model), "samples", 1)
+        model.compile(backend=backend, fullgraph=True, dynamic=False)
+        torch.testing.assert_close(model(x), whole, atol=SINGLE, rtol=SINGLE)
+        torch.testing.assert_close(deepcopy(model)(x), whole, atol=SINGLE, rtol=SINGLE)
+    assert 1 in seen
+    assert list(model.state_dict()) == names
+
+
 @pytest.mark.slow
 @needs_compiler
 @pytest.mark.parametrize("name", ["affnet_et", "svt_h_s"])

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 import spectralvision as sv
-from spectralvision.mixers import adaptive_frequency
+from spectralvision.mixers import AdaptiveFrequencyFilter, ScatteringMixer, adaptive_frequency, scattering
 from spectralvision.models.common import SpectralBackbone
-from spectralvision.ops.portions import in_portions, portions
+from spectralvision.ops.portions import in_portions, in_portions_of_groups, portions
 
 
 @pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last])
@@ -24,6 +24,41 @@ def test_the_result_and_its_memory_are_those_of_the_whole(order, samples):
     assert torch.equal(out, whole)
     assert out.is_contiguous(memory_format=order)
     assert calls[:-1] == {1: [1] * 5, 60: [1] * 5, 130: [2, 2, 1], 10_000: [5]}[samples]
+
+
+@pytest.mark.parametrize(
+    ("samples", "pieces"), [(1, [4] * 6), (10, [4] * 6), (60, [8, 4] * 2), (100, [12, 12]), (1000, [12])]
+)  # fmt: skip
+def test_large_images_go_through_in_groups_of_channels(samples, pieces):
+    x, seen = torch.randn(2, 12, 5, 5), []
+
+    def part(x, groups):
+        seen.append(x.shape[1])
+        return x * torch.arange(3.0)[groups].repeat_interleave(4)[:, None, None]
+
+    with torch.no_grad():
+        out = in_portions_of_groups(part, x, 3, samples)
+        assert seen == pieces
+        assert torch.equal(out, part(x, slice(0, 3)))
+        seen.clear()
+        in_portions_of_groups(part, x, 3, samples, chans=9)
+        assert set(seen) == {12}
+    seen.clear()
+    in_portions_of_groups(part, x, 3, samples)
+    assert seen == [12]
+
+
+@pytest.mark.parametrize("mixing", ["filter", "channel", "channel_token"])
+@pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last])
+def test_mixers_compute_the_same_in_groups_of_channels(mixing, order, monkeypatch):
+    torch.manual_seed(0)
+    x = torch.randn(2, 128, 9, 12).to(memory_format=order)
+    mixer = AdaptiveFrequencyFilter(128) if mixing == "filter" else ScatteringMixer(128, (10, 12), mixing)
+    with torch.no_grad():
+        whole = mixer(x)
+        for module in (adaptive_frequency, scattering):
+            monkeypatch.setattr(module, "SAMPLES", 1)
+        torch.testing.assert_close(mixer(x), whole, atol=1e-5, rtol=0)
 
 
 def test_where_gradients_are_kept_the_batch_goes_as_a_whole():

@@ -10,6 +10,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -114,11 +115,13 @@ def in_form(model: nn.Module, form: Form) -> nn.Module:
     """The model as it is, with norms folded, compiled, or both.
 
     Folding is the model's own `fuse()`, for timm's models `timm.utils.reparameterize_model`; it needs evaluation mode.
+    Compiling is `model.compile()` of a copy.
     """
     if "fused" in form:
         model = model.fuse() if hasattr(model, "fuse") else reparameterize_model(model)  # type: ignore[operator]
     if "compiled" in form:
-        model = torch.compile(model, dynamic=False)  # type: ignore[assignment]
+        model = deepcopy(model)
+        model.compile(dynamic=False)
     return model
 
 

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from spectralvision.ops import irfft2, rfft2
 from spectralvision.ops.complex_linear import stacked_bias, stacked_matrix
 from spectralvision.ops.fourier import fourier_filter
-from spectralvision.ops.portions import in_portions
+from spectralvision.ops.portions import in_portions_of_groups
 from spectralvision.ops.tables import no_autocast, working_dtype
 
 SAMPLES = 160 << 10  # of a batch that are worked on at a time: 640 KiB in float32, and what comes of them
@@ -78,18 +78,20 @@ class AdaptiveFrequencyFilter(nn.Module):
         with no_autocast(x):
             mask = self._mask_network(dtype)
 
-            def mixed(x: Tensor) -> Tensor:
+            def mixed(x: Tensor, groups: slice) -> Tensor:
                 z = x.to(dtype)
-                y = fourier_filter(z.unflatten(1, (self.groups, -1)), mask).flatten(1, 2)  # (1) (2) (3)
+                spectral = z.unflatten(1, (groups.stop - groups.start, -1))
+                y = fourier_filter(spectral, lambda re, im: mask(re, im, groups)).flatten(1, 2)  # (1) (2) (3)
                 return (y.add_(z) if self.inner_skip else y).to(x.dtype)
 
-            return in_portions(mixed, x, SAMPLES, self)
+            return in_portions_of_groups(mixed, x, self.groups, SAMPLES, self)
 
     def mask(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The mask M of equation (2) for maps x (B, C, H, W): (re, im), each (B, C, H, W // 2 + 1)."""
         dtype = working_dtype(x.dtype)
         with no_autocast(x):
-            re, im = self._mask_network(dtype)(*rfft2(x.to(dtype).unflatten(1, (self.groups, -1))))
+            spectrum = rfft2(x.to(dtype).unflatten(1, (self.groups, -1)))
+            re, im = self._mask_network(dtype)(*spectrum, slice(0, self.groups))
         return re.flatten(1, 2), im.flatten(1, 2)
 
     def kernel(self, x: Tensor) -> Tensor:
@@ -98,18 +100,18 @@ class AdaptiveFrequencyFilter(nn.Module):
         with no_autocast(x):
             return irfft2(*self.mask(x), (height, width)) / (height * width) ** 0.5  # (4)
 
-    def _mask_network(self, dtype: torch.dtype) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
-        """Equation (2) as a function of the spectrum (re, im), each (B, G, C / G, U, V)."""
+    def _mask_network(self, dtype: torch.dtype) -> Callable[[Tensor, Tensor, slice], tuple[Tensor, Tensor]]:
+        """Equation (2) as a function of the spectrum (re, im) of some groups, each (B, groups, C / G, U, V)."""
         (b1, w1), (b2, w2) = (
             (stacked_bias(bias.to(dtype)).mT, stacked_matrix(weight.to(dtype)).mT)
             for weight, bias in ((self.w1, self.b1), (self.w2, self.b2))
         )
 
-        def mask(re: Tensor, im: Tensor) -> tuple[Tensor, Tensor]:
+        def mask(re: Tensor, im: Tensor, groups: slice) -> tuple[Tensor, Tensor]:
             z = torch.cat([part.permute(1, 2, 0, 3, 4) for part in (re, im)], dim=1)
             places = z.shape[2:]  # (B, U, V): all frequencies of all images share the weights
-            z = self.act(torch.baddbmm(b1, w1, z.flatten(2)))  # (G, 2C / G, B U V)
-            z = F.softshrink(torch.baddbmm(b2, w2, z), self.threshold)
+            z = self.act(torch.baddbmm(b1[groups], w1[groups], z.flatten(2)))  # (G, 2C / G, B U V)
+            z = F.softshrink(torch.baddbmm(b2[groups], w2[groups], z), self.threshold)
             mask_re, mask_im = z.unflatten(2, places).permute(2, 0, 1, 3, 4).chunk(2, dim=2)
             return mask_re, mask_im
 

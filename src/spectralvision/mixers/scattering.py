@@ -23,7 +23,8 @@ from torch import Tensor, nn
 
 from spectralvision.ops import Pyramid, dtcwt2d, idtcwt2d
 from spectralvision.ops.complex_linear import stacked_bias, stacked_matrix
-from spectralvision.ops.portions import in_portions
+from spectralvision.ops.dtcwt_channels_last import MIN_CHANNELS
+from spectralvision.ops.portions import in_portions_of_groups
 from spectralvision.ops.tables import no_autocast, working_dtype
 
 Mixing = Literal["channel", "channel_token"]
@@ -105,27 +106,29 @@ class ScatteringMixer(nn.Module):
         with no_autocast(x):
             weights = {name: w.to(dtype) for name, w in self._weights(_even((height, width))).items()}
             gain = _channels_last(weights["gain"])
+            size = len(gain) // self.groups
 
-            def mixed(x: Tensor) -> Tensor:
+            def mixed(x: Tensor, groups: slice) -> Tensor:
                 low, ((re, im),) = dtcwt2d(x.to(dtype))  # (1); an odd side is extended by its last row or column
-                z = self._mix_channels(re, im)  # (3)
+                z = self._mix_channels(re, im, groups)  # (3)
                 if self.mixing == "channel_token":
                     z = self._mix_width(z, weights)  # (4)
                 re, im = z.permute(0, 1, 5, 2, 3, 4)
-                pyramid = Pyramid(low * gain, ((re, im),))  # (2)
+                pyramid = Pyramid(low * gain[groups.start * size : groups.stop * size], ((re, im),))  # (2)
                 return idtcwt2d(pyramid, size=(height, width)).to(x.dtype)  # (5)
 
-            return in_portions(mixed, x, SAMPLES, self)
+            return in_portions_of_groups(mixed, x, self.groups, SAMPLES, self, MIN_CHANNELS)
 
-    def _mix_channels(self, re: Tensor, im: Tensor) -> Tensor:
-        """Bands (B, C, K, h, w) -> (2, B, K, h, w, C)."""
-        last = (band.permute(0, 2, 3, 4, 1).unflatten(-1, (self.groups, -1)) for band in (re, im))
+    def _mix_channels(self, re: Tensor, im: Tensor, groups: slice) -> Tensor:
+        """Bands (B, C, K, h, w) of some groups -> (2, B, K, h, w, C)."""
+        last = (band.permute(0, 2, 3, 4, 1).unflatten(-1, (groups.stop - groups.start, -1)) for band in (re, im))
         z = torch.cat(list(last), dim=-1)  # (B, K, h, w, G, 2C / G): parts stacked along the features of a group
         positions = z.shape[:-2]
         z = z.flatten(0, -3).transpose(0, 1)  # (G, B K h w, 2C / G)
         for layer, (weight, bias) in enumerate(((self.w1, self.b1), (self.w2, self.b2))):
             z = F.relu(z, inplace=True) if layer else z
-            z = torch.baddbmm(stacked_bias(bias.to(re.dtype)), z, stacked_matrix(weight.to(re.dtype)))
+            matrix, offset = stacked_matrix(weight[:, groups].to(re.dtype)), stacked_bias(bias[:, groups].to(re.dtype))
+            z = torch.baddbmm(offset, z, matrix)
         z = z.unflatten(-1, (2, -1)).unflatten(1, positions)  # (G, B, K, h, w, 2, C / G)
         return z.permute(5, 1, 2, 3, 4, 0, 6).flatten(-2)
 

@@ -1,6 +1,7 @@
 """What both families share: a convolution with its norm, the base class, and how a variant is built by timm."""
 
 from collections.abc import Callable
+from inspect import signature
 from typing import Any
 
 import torch
@@ -134,6 +135,17 @@ class SpectralBackbone(nn.Module):
         """
         keep_freed_memory()
         return reparameterize_model(self)
+
+    def compile(self, **options: Any) -> None:
+        """Compile the stem and each stage in place, by `torch.compile` with these options.
+
+        One by one, so that a batch still goes through them some images at a time, which the whole compiled at once does
+        not; see `in_portions`.
+        """
+        if "isolate_recompiles" in signature(torch.compile).parameters:  # else torch counts all parts as one function
+            options = {"isolate_recompiles": True, **options}
+        for part in (self.stem, *self.stages):
+            part.compile(**options)
 
     def init_non_persistent_buffers(self) -> None:
         """Nothing to do after construction on the meta device: constant tables are no buffers (`ops/tables.py`)."""

@@ -1,7 +1,8 @@
 """A few images at a time: on a CPU, what lies between the first and the last step of a part then stays in the cache.
 
 A large batch writes every intermediate result to fresh memory, which costs more than the arithmetic of a spectral part.
-Where nothing is kept for a gradient, the images of a batch can go through the whole part one after the other instead.
+Where nothing is kept for a gradient, the images of a batch can go through the whole part one after the other instead;
+and of a large image the groups of its channels, where the part does not mix them.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from math import ceil
 import torch
 from torch import Tensor, nn
 
+LARGE = 3  # times the samples of a portion that an image holds before it is cut itself
 LEARNT = (32 << 20) - (64 << 10)  # bytes: just below the largest block that glibc takes for a hint
 
 
@@ -23,20 +25,58 @@ def in_portions(part: Callable[[Tensor], Tensor], x: Tensor, samples: int, owner
         samples: Of x that are about as many as should be worked on at a time.
         owner: The module that part is of: where it or one inside has forward hooks, these get to see the whole batch.
     """
-    graph = not isinstance(x, Tensor) or torch.compiler.is_compiling() or torch.jit.is_tracing()  # torch.fx, compilers
-    if graph or torch.is_grad_enabled() or x.device.type != "cpu":
-        return part(x)
-    few = list(portions(x, samples))
-    if len(few) < 2 or (owner is not None and _hooked(owner)):
+    if _whole(x, owner) or len(few := list(portions(x, samples))) < 2:
         return part(x)
     first = part(x[few[0]])
-    last = first.ndim == 4 and not first.is_contiguous() and first.is_contiguous(memory_format=torch.channels_last)
-    order = torch.channels_last if last else torch.contiguous_format
-    out = torch.empty((len(x), *first.shape[1:]), dtype=first.dtype, memory_format=order)
+    out = _like(first, len(x), *first.shape[1:])
     out[few[0]] = first
     for some in few[1:]:
         out[some] = part(x[some])
     return out
+
+
+def in_portions_of_groups(
+    part: Callable[[Tensor, slice], Tensor], x: Tensor, groups: int, samples: int, owner: nn.Module | None = None,
+    chans: int = 1,
+) -> Tensor:  # fmt: skip
+    """part(x, groups) of maps x (B, C, H, W) whose groups of channels do not depend on each other either.
+
+    Args:
+        part: Gives maps of the shape of those that it gets, which are some groups of some images.
+        groups: Of the C channels, equally large.
+        x, samples, owner: As for `in_portions`; an image is cut where it holds `LARGE` times as many samples.
+        chans: That a piece should have at least.
+    """
+    if _whole(x, owner):
+        return part(x, slice(0, groups))
+    parts, size = max(1, ceil(x[:1].numel() / (LARGE * samples))), x.shape[1] // groups
+    few = max(ceil(groups / parts), ceil(chans / size))
+    if few >= groups:
+        return in_portions(lambda images: part(images, slice(0, groups)), x, samples)
+    out: Tensor | None = None
+    for some in portions(x, samples):
+        for start in range(0, groups, few):
+            here = slice(start, min(start + few, groups))
+            place = some, slice(here.start * size, here.stop * size)
+            y = part(x[place], here)
+            out = _like(y, *x.shape) if out is None else out
+            out[place] = y
+    assert out is not None
+    return out
+
+
+def _whole(x: Tensor, owner: nn.Module | None) -> bool:
+    """Whether x has to go through in one piece: seen by torch.fx, compilers, gradients, hooks; or not on a CPU."""
+    if not isinstance(x, Tensor) or torch.compiler.is_compiling() or torch.jit.is_tracing():
+        return True
+    return torch.is_grad_enabled() or x.device.type != "cpu" or (owner is not None and _hooked(owner))
+
+
+def _like(first: Tensor, *shape: int) -> Tensor:
+    """An empty tensor with the dtype and the order in memory of `first`."""
+    last = first.ndim == 4 and not first.is_contiguous() and first.is_contiguous(memory_format=torch.channels_last)
+    order = torch.channels_last if last else torch.contiguous_format
+    return torch.empty(shape, dtype=first.dtype, memory_format=order)
 
 
 def _hooked(module: nn.Module) -> bool:
