@@ -27,7 +27,7 @@ class Benchmark(Verb):
     batch_size: int = 8
     """Images at a time."""
     form: tuple[Form, ...] = ("eager",)
-    """eager; fused: norms folded by the model's fuse(); compiled: by torch.compile; or both."""
+    """eager; fused: norms folded by the model's fuse(); compiled: by its compile(); or both."""
     train: bool = False
     """Time forward and backward instead of inference; goes with eager and compiled."""
     memory_format: Literal["channels_last", "contiguous"] = "channels_last"
