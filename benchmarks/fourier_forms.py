@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import torch
+from provenance import provenance
 from torch import Tensor
 
 from spectralvision.ops import irfft2, rfft2
@@ -48,7 +49,7 @@ def main() -> None:
             ratio = round(row["matmul"] / row["fft"], 2)
             rows.append({"shape": [8, channels, *size], **milliseconds, "matmul_over_fft": ratio})
             print(rows[-1])
-    facts = {"torch": torch.__version__, "threads": torch.get_num_threads()}
+    facts = {"measured": provenance()}
     out = Path(__file__).parent / "results/fourier_forms.json"
     out.write_text(json.dumps({**facts, "device": "cpu", "dtype": "float32", "rows": rows}, indent=1) + "\n")
 

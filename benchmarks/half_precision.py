@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from provenance import provenance
 from torch import nn
 
 from spectralvision.analysis.speed import inference, interleaved
@@ -73,7 +74,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     pairs = zip(options.pairs[::2], options.pairs[1::2], options.sides, strict=False)
     rows = [measured(run, spec, side, options.rounds) for run, spec, side in pairs]
-    facts = {"torch": torch.__version__, "threads": options.threads, "device": "cpu", "form": "fused"}
+    facts = {"measured": provenance(), "device": "cpu", "form": "fused"}
     write_json(OUT, {**facts, "rows": rows})
     print(json.dumps(rows, indent=1))
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import timm
 import torch
+from provenance import provenance
 from released_code import ReleasedCode
 from torch import Tensor, nn
 
@@ -212,11 +213,11 @@ def main() -> None:
     warnings.simplefilter("ignore")
     torch.set_num_threads(options.threads)
     released = ReleasedCode(options.released_code)
-    content = json.loads(OUT.read_text()) if OUT.exists() else {}
-    content |= {"torch": torch.__version__, "threads": options.threads, "device": "cpu", "dtype": "float32"}
+    content = (json.loads(OUT.read_text()) if OUT.exists() else {}) | {"device": "cpu", "dtype": "float32"}
     for name in options.only:
         torch._dynamo.reset()
         content[name] = SECTIONS[name](released, options.rounds)
+        content["measured"] = content.get("measured", {}) | {name: provenance()}
         write_json(OUT, content)
 
 
