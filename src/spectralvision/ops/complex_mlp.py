@@ -150,7 +150,7 @@ def _(re: Tensor, im: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor, ac
 @complex_mlp_backward.register_fake
 def _(grad_re: Tensor, grad_im: Tensor, re: Tensor, im: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor,
       act: str, threshold: float, multiply: bool) -> Gradients:  # fmt: skip
-    weights = [torch.empty(weight.shape, dtype=weight.dtype, device=weight.device) for weight in (w1, b1, w2, b2)]
+    weights = [weight.new_empty(weight.shape) for weight in (w1, b1, w2, b2)]
     return torch.empty_like(re), torch.empty_like(re), weights[0], weights[1], weights[2], weights[3]
 
 

@@ -1,0 +1,183 @@
+"""The adaptive frequency filter in two launches forward and two back on an accelerator (Triton), maps up to 64 x 64.
+
+    X = rfft2(x)                                                                                         (1)
+    M = softshrink(W2 act(W1 X + b1) + b2, threshold)                                                    (2)
+    y = irfft2(M * X) + x                       the last term with `inner_skip` only                     (3)
+
+The first launch goes from x to the columns of M * X transformed back along H, the second along W; what lies between
+them, Y, has the size of x. So a map passes memory five times (x, Y written and read, x, y), and the spectrum, the mask
+and the hidden layer never do. The backward pass computes (1) and (2) anew, in launches of the same two shapes.
+Equations of the launches: `ops/adaptive_filter_kernels.py`. The twin: `AdaptiveFrequencyFilter.forward`.
+
+Conventions: orthonormal; irfft2 is that of `ops/fourier.py`; operands are float32 (IEEE products), float16 or bfloat16,
+DFT matrices included; sums are float32. Weights' gradients are summed in a fixed order, without atomics.
+State: tested in Triton's interpreter and compiled for compute capability 9.0, not yet run on a GPU, so that no mixer
+calls it by itself; `benchmarks/gpu.py` compares and times it where there is one.
+Letters: B batch, C channels, G groups, I = C / G, H W rows and columns, U V frequencies, 2 = (re, im).
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import triton
+from torch import Tensor
+
+from spectralvision.ops import adaptive_filter_kernels as kernels
+from spectralvision.ops.complex_mlp import ACTS, DTYPES, PRECISION, PROGRAMS
+from spectralvision.ops.fourier import along_rows, angles, back_along_rows
+from spectralvision.ops.tables import table
+
+LARGEST = 64  # side of a map, and features of a group
+Gradients = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
+
+
+@torch.library.custom_op("spectralvision::adaptive_filter", mutates_args=())
+def adaptive_filter(x: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor, act: str, threshold: float,
+                    inner_skip: bool) -> Tensor:  # fmt: skip
+    """Equations (1) to (3); can be differentiated once.
+
+    Args:
+        x: (B, C, H, W), float32, float16 or bfloat16, sides up to 64.
+        w1, w2: (2, G, I, I), in and out; b1, b2: (2, G, I); I up to 64. They are rounded to the dtype of x.
+        act: "silu" or "relu".
+        threshold: of the softshrink; 0 for none.
+        inner_skip: add x.
+
+    Returns:
+        (B, C, H, W), contiguous.
+
+    Raises:
+        ValueError: shapes do not fit or are too large, or the activation or dtype is unknown.
+    """
+    plan = _plan(x, w1, act)
+    batch, groups, features, height, width, half = plan.sizes
+    x = x.contiguous()
+    y = x.new_empty(batch, groups, width, features, height)
+    weights = [weight.to(x.dtype).contiguous() for weight in (w1, b1, w2, b2)]
+    kernels.columns_forward[(batch * groups * plan.blocks,)](
+        x, y, _row_matrix(x, width, "forward"), _column_matrix(x, height), *weights, threshold, H=height, W=width,
+        V=half, GROUPS=groups, FEATURES=features, SILU=act == "silu", **plan.tile, num_warps=plan.warps,
+    )  # fmt: skip
+    return _along_rows(y, _samples(x, width, "inverse"), x if inner_skip else None, x)
+
+
+@torch.library.custom_op("spectralvision::adaptive_filter_backward", mutates_args=())
+def adaptive_filter_backward(grad: Tensor, x: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor, act: str,
+                             threshold: float, inner_skip: bool) -> Gradients:  # fmt: skip
+    """Gradients of x, w1, b1, w2, b2, given that of the result."""
+    plan = _plan(x, w1, act)
+    batch, groups, features, height, width, half = plan.sizes
+    x, grad = x.contiguous(), grad.to(x.dtype).contiguous()
+    gt = x.new_empty(batch, groups, width, features, height)
+    shares = max(1, min(batch, PROGRAMS // (groups * plan.blocks)))
+    sums = [x.new_empty((shares * plan.blocks, *one.shape), dtype=torch.float32) for one in (w1, b1, w2, b2)]
+    weights = [weight.to(x.dtype).contiguous() for weight in (w1, b1, w2, b2)]
+    kernels.columns_backward[(shares * groups * plan.blocks,)](
+        x, grad, gt, *sums, _row_matrix(x, width, "forward"), _row_matrix(x, width, "inverse"),
+        _column_matrix(x, height), *weights, batch, threshold, SHARES=shares, H=height, W=width, V=half, GROUPS=groups,
+        FEATURES=features, SILU=act == "silu", **plan.tile, num_warps=plan.warps_backward,
+    )  # fmt: skip
+    grad_x = _along_rows(gt, _samples(x, width, "forward"), grad if inner_skip else None, x)
+    totals = [total.sum(0).to(one.dtype) for total, one in zip(sums, (w1, b1, w2, b2), strict=True)]
+    return grad_x, totals[0], totals[1], totals[2], totals[3]
+
+
+@adaptive_filter.register_fake
+def _(x: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor, act: str, threshold: float,
+      inner_skip: bool) -> Tensor:  # fmt: skip
+    return x.new_empty(x.shape)
+
+
+@adaptive_filter_backward.register_fake
+def _(grad: Tensor, x: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor, act: str, threshold: float,
+      inner_skip: bool) -> Gradients:  # fmt: skip
+    return (x.new_empty(x.shape), w1.new_empty(w1.shape), b1.new_empty(b1.shape), w2.new_empty(w2.shape),
+            b2.new_empty(b2.shape))  # fmt: skip
+
+
+def _remember(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    ctx.save_for_backward(*inputs[:5])
+    ctx.options = inputs[5:]
+
+
+def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    return *adaptive_filter_backward(grad, *ctx.saved_tensors, *ctx.options), None, None, None
+
+
+adaptive_filter.register_autograd(_backward, setup_context=_remember)
+
+
+class Plan(NamedTuple):
+    """Sizes (B, G, I, H, W, V), blocks of columns of a spectrum, constants of a tile, warps of both directions."""
+
+    sizes: tuple[int, int, int, int, int, int]
+    blocks: int
+    tile: dict[str, Any]
+    warps: int
+    warps_backward: int
+
+
+def _plan(x: Tensor, w1: Tensor, act: str) -> Plan:
+    """What a program holds: see `tile_of`."""
+    if x.ndim != 4 or w1.ndim != 4 or tuple(w1.shape) != (2, w1.shape[1], w1.shape[2], w1.shape[2]):
+        raise ValueError(f"x has shape (B, C, H, W), weights (2, G, I, I), got {tuple(x.shape)}, {tuple(w1.shape)}")
+    if act not in ACTS or x.dtype not in DTYPES:
+        raise ValueError(f"act is one of {', '.join(ACTS)}, x float32, float16 or bfloat16, got {act!r}, {x.dtype}")
+    (batch, chans, height, width), (groups, features) = x.shape, w1.shape[1:3]
+    if chans != groups * features:
+        raise ValueError(f"weights of {groups} groups of {features} features fit no map of {chans} channels")
+    if max(height, width, features) > LARGEST or min(x.shape) < 1:
+        raise ValueError(f"sides and features of a group are 1 to {LARGEST}, got {tuple(x.shape)} in {groups} groups")
+    half = width // 2 + 1
+    tile, warps, warps_backward = tile_of(features, height, width, x.element_size())
+    tile["PRECISION"] = PRECISION
+    sizes = (batch, groups, features, height, width, half)
+    return Plan(sizes, triton.cdiv(half, tile["COLUMNS"]), tile, warps, warps_backward)
+
+
+def tile_of(features: int, height: int, width: int, size: int) -> tuple[dict[str, Any], int, int]:
+    """Constants of a program, warps forward and back, for numbers of `size` bytes.
+
+    A tile (H, V', I) of one part holds 4096 numbers.
+    """
+    wide, high = max(16, triton.next_power_of_2(features)), max(16, triton.next_power_of_2(height))
+    columns = min(max(4, 4096 // (wide * high)), max(4, triton.next_power_of_2(width // 2 + 1)))
+    chunk = min(max(16, 8192 // (wide * high)), max(16, triton.next_power_of_2(width)))
+    return {"WIDTH": wide, "HEIGHT": high, "COLUMNS": columns, "CHUNK": chunk}, 4, 8
+
+
+def _along_rows(y: Tensor, matrix: Tensor, skip: Tensor | None, like: Tensor) -> Tensor:
+    """The second launch: y (B, G, W, I, H) -> the shape of `like`."""
+    batch, groups, width, features, height = y.shape
+    out, count = torch.empty_like(like), features * height
+    block = min(128, max(16, triton.next_power_of_2(count)))
+    kernels.rows[(triton.cdiv(count, block), batch * groups)](
+        y, matrix, like if skip is None else skip, out, count, W=width, WIDTH=max(16, triton.next_power_of_2(width)),
+        BLOCK=block, SKIP=skip is not None, PRECISION=PRECISION,
+    )  # fmt: skip
+    return out
+
+
+def _parts(width: int, bank: str) -> np.ndarray:
+    """(2, V, W): the DFT along W, or the inverse of it, equations (1) and (3) of `ops/fourier.py`."""
+    return back_along_rows(width) if bank == "inverse" else along_rows(width).transpose(1, 2, 0)
+
+
+@table
+def _row_matrix(width: int, bank: str) -> np.ndarray:
+    """(2, W, V): samples of a row -> columns, by the DFT or by the adjoint of the inverse."""
+    return _parts(width, bank).transpose(0, 2, 1)
+
+
+@table
+def _samples(width: int, bank: str) -> np.ndarray:
+    """(W, W): the W real numbers of a row that count -> its samples, by the inverse or by the adjoint of the DFT."""
+    re, im = _parts(width, bank)
+    return np.concatenate([re, im[1 : width - len(re) + 1]])
+
+
+@table
+def _column_matrix(height: int) -> np.ndarray:
+    """(2, H, H): cos and sin of the orthonormal DFT along H."""
+    return np.stack([np.cos(angles(height, height)), np.sin(angles(height, height))]) / np.sqrt(height)
