@@ -26,7 +26,7 @@ Letters: B batch, G groups, I features of a group, H W rows and columns, U V fre
 import triton
 import triton.language as tl
 
-from spectralvision.ops.complex_mlp_kernels import network, network_backward, store_bias, store_weight
+from spectralvision.ops.complex_mlp_kernels import add_bias, add_weight, network, network_backward
 
 
 @triton.jit
@@ -112,10 +112,7 @@ def columns_backward(x, dy, gt, gw1, gb1, gw2, gb2, rows, rows_adjoint, columns,
     blocks = tl.cdiv(V, COLUMNS)
     first, group = tl.program_id(0) % blocks * COLUMNS, tl.program_id(0) // blocks % GROUPS
     start = tl.program_id(0) // blocks // GROUPS
-    a_re, a_im = tl.zeros((WIDTH, WIDTH), tl.float32), tl.zeros((WIDTH, WIDTH), tl.float32)
-    b_re, b_im = tl.zeros((WIDTH, WIDTH), tl.float32), tl.zeros((WIDTH, WIDTH), tl.float32)
-    c_re, c_im = tl.zeros((WIDTH,), tl.float32), tl.zeros((WIDTH,), tl.float32)
-    d_re, d_im = tl.zeros((WIDTH,), tl.float32), tl.zeros((WIDTH,), tl.float32)
+    share = start * blocks + tl.program_id(0) % blocks
     for image in range(start, batch, SHARES):
         here = (image * GROUPS + group).to(tl.int64) * (FEATURES * H * W)
         e_re, e_im = exponentials(columns, H, HEIGHT)
@@ -127,20 +124,20 @@ def columns_backward(x, dy, gt, gw1, gb1, gw2, gb2, rows, rows_adjoint, columns,
         g_re, g_im = along_height(e_re, -e_im, t_re, t_im, PRECISION)  # (4), its adjoint
         x_re, x_im = tl.reshape(x_re, (HEIGHT * COLUMNS, WIDTH)), tl.reshape(x_im, (HEIGHT * COLUMNS, WIDTH))
         g_re, g_im = tl.reshape(g_re, (HEIGHT * COLUMNS, WIDTH)), tl.reshape(g_im, (HEIGHT * COLUMNS, WIDTH))
-        z_re, z_im, k_re, k_im, m_re, m_im, n_re, n_im, o_re, o_im = network_backward(
+        z_re, z_im, aw_re, aw_im, ab_re, ab_im, bw_re, bw_im, bb_re, bb_im = network_backward(
             x_re, x_im, g_re, g_im, w1, b1, w2, b2, group, threshold, GROUPS, FEATURES, WIDTH, SILU, True, PRECISION
         )  # (3), its adjoint
-        a_re, a_im, c_re, c_im = a_re + k_re, a_im + k_im, c_re + m_re, c_im + m_im
-        b_re, b_im, d_re, d_im = b_re + n_re, b_im + n_im, d_re + o_re, d_im + o_im
+        more = image > start
+        add_weight(gw1, share, aw_re, aw_im, more, group, GROUPS, FEATURES, WIDTH)
+        add_bias(gb1, share, ab_re, ab_im, more, group, GROUPS, FEATURES, WIDTH)
+        add_weight(gw2, share, bw_re, bw_im, more, group, GROUPS, FEATURES, WIDTH)
+        add_bias(gb2, share, bb_re, bb_im, more, group, GROUPS, FEATURES, WIDTH)
         z_re = tl.reshape(z_re.to(x.dtype.element_ty), (HEIGHT, COLUMNS * WIDTH))
         z_im = tl.reshape(z_im.to(x.dtype.element_ty), (HEIGHT, COLUMNS * WIDTH))
+        e_re, e_im = exponentials(columns, H, HEIGHT)
         z_re, z_im = along_height(e_re, e_im, z_re, z_im, PRECISION)  # (2), its adjoint
         store_columns(gt + here, first, z_re, z_im, H, W, V, FEATURES, WIDTH, HEIGHT, COLUMNS)
-    share = start * blocks + tl.program_id(0) % blocks
-    store_weight(gw1, share, a_re, a_im, group, GROUPS, FEATURES, WIDTH)
-    store_bias(gb1, share, c_re, c_im, group, GROUPS, FEATURES, WIDTH)
-    store_weight(gw2, share, b_re, b_im, group, GROUPS, FEATURES, WIDTH)
-    store_bias(gb2, share, d_re, d_im, group, GROUPS, FEATURES, WIDTH)
+        tl.debug_barrier()  # what one thread has added, another may read in the next turn
 
 
 @triton.jit

@@ -46,11 +46,11 @@ def affine(re, im, wr, wi, bias, group, GROUPS: tl.constexpr, FEATURES: tl.const
 
 
 @triton.jit
-def adjoint(re, im, wr, wi, PRECISION: tl.constexpr):
-    """g W^H."""
+def adjoint(re, im, wr, wi, to_re, to_im, PRECISION: tl.constexpr):
+    """g W^H, added to something."""
     tr, ti = tl.trans(wr), tl.trans(wi)
-    out_re = tl.dot(im, ti, tl.dot(re, tr, input_precision=PRECISION), input_precision=PRECISION)
-    out_im = tl.dot(re, -ti, tl.dot(im, tr, input_precision=PRECISION), input_precision=PRECISION)
+    out_re = tl.dot(im, ti, tl.dot(re, tr, to_re, input_precision=PRECISION), input_precision=PRECISION)
+    out_im = tl.dot(re, -ti, tl.dot(im, tr, to_im, input_precision=PRECISION), input_precision=PRECISION)
     return out_re, out_im
 
 
@@ -59,7 +59,7 @@ def weight_gradient(re, im, g_re, g_im, PRECISION: tl.constexpr):
     """z^H g."""
     tr, ti = tl.trans(re), tl.trans(im)
     out_re = tl.dot(ti, g_im, tl.dot(tr, g_re, input_precision=PRECISION), input_precision=PRECISION)
-    out_im = tl.dot(tr, g_im, input_precision=PRECISION) - tl.dot(ti, g_re, input_precision=PRECISION)
+    out_im = tl.dot(-ti, g_re, tl.dot(tr, g_im, input_precision=PRECISION), input_precision=PRECISION)
     return out_re, out_im
 
 
@@ -69,12 +69,13 @@ def activated(x, SILU: tl.constexpr):
 
 
 @triton.jit
-def activated_gradient(x, g, SILU: tl.constexpr):
+def slope(x, SILU: tl.constexpr):
+    """act'(x)."""
     if SILU:
         s = tl.sigmoid(x)
-        return g * s * (1.0 + x * (1.0 - s))
+        return s * (1.0 + x * (1.0 - s))
     else:
-        return tl.where(x > 0.0, g, 0.0)
+        return tl.where(x > 0.0, 1.0, 0.0)
 
 
 @triton.jit
@@ -103,51 +104,60 @@ def network(re, im, w1, b1, w2, b2, group, threshold, GROUPS: tl.constexpr, FEAT
 def network_backward(re, im, g_re, g_im, w1, b1, w2, b2, group, threshold, GROUPS: tl.constexpr,
                      FEATURES: tl.constexpr, WIDTH: tl.constexpr, SILU: tl.constexpr, MULTIPLY: tl.constexpr,
                      PRECISION: tl.constexpr):  # fmt: skip
-    """Equations (3) to (5): gX, then gW1, gb1, gW2, gb2, all (re, im) in float32."""
+    """Equations (3) to (5): gX, then gW1, gb1, gW2, gb2, all (re, im) in float32.
+
+    What is kept for later is kept in the dtype of the weights, and weights are loaded where they are needed: registers
+    are what limits the tile.
+    """
     kind = w1.dtype.element_ty
     x_re, x_im = re.to(kind), im.to(kind)
-    w1_re, w1_im = load_weight(w1, group, GROUPS, FEATURES, WIDTH)
-    w2_re, w2_im = load_weight(w2, group, GROUPS, FEATURES, WIDTH)
-    p_re, p_im = affine(x_re, x_im, w1_re, w1_im, b1, group, GROUPS, FEATURES, WIDTH, PRECISION)
+    wr, wi = load_weight(w1, group, GROUPS, FEATURES, WIDTH)
+    p_re, p_im = affine(x_re, x_im, wr, wi, b1, group, GROUPS, FEATURES, WIDTH, PRECISION)
     a_re, a_im = activated(p_re, SILU).to(kind), activated(p_im, SILU).to(kind)
-    gx_re, gx_im = tl.zeros_like(g_re), tl.zeros_like(g_im)
+    s_re, s_im = slope(p_re, SILU).to(kind), slope(p_im, SILU).to(kind)
+    wr, wi = load_weight(w2, group, GROUPS, FEATURES, WIDTH)
+    gx_re, gx_im = tl.zeros_like(p_re), tl.zeros_like(p_im)
     if MULTIPLY:
-        q_re, q_im = affine(a_re, a_im, w2_re, w2_im, b2, group, GROUPS, FEATURES, WIDTH, PRECISION)  # (1)
+        q_re, q_im = affine(a_re, a_im, wr, wi, b2, group, GROUPS, FEATURES, WIDTH, PRECISION)  # (1)
         m_re, m_im = shrunk(q_re, threshold), shrunk(q_im, threshold)
         gx_re, gx_im = m_re * g_re + m_im * g_im, m_re * g_im - m_im * g_re
-        gm_re, gm_im = re * g_re + im * g_im, re * g_im - im * g_re
+        gm_re, gm_im = x_re * g_re + x_im * g_im, x_re * g_im - x_im * g_re
         g_re = tl.where(tl.abs(q_re) > threshold, gm_re, 0.0)  # (3)
         g_im = tl.where(tl.abs(q_im) > threshold, gm_im, 0.0)
     gb2_re, gb2_im = tl.sum(g_re, axis=0), tl.sum(g_im, axis=0)
     g2_re, g2_im = g_re.to(kind), g_im.to(kind)
     gw2_re, gw2_im = weight_gradient(a_re, a_im, g2_re, g2_im, PRECISION)
-    ga_re, ga_im = adjoint(g2_re, g2_im, w2_re, w2_im, PRECISION)
-    gp_re, gp_im = activated_gradient(p_re, ga_re, SILU), activated_gradient(p_im, ga_im, SILU)  # (4)
+    nothing = tl.zeros_like(p_re)
+    ga_re, ga_im = adjoint(g2_re, g2_im, wr, wi, nothing, nothing, PRECISION)
+    gp_re, gp_im = ga_re * s_re, ga_im * s_im  # (4)
     gb1_re, gb1_im = tl.sum(gp_re, axis=0), tl.sum(gp_im, axis=0)
     g1_re, g1_im = gp_re.to(kind), gp_im.to(kind)
     gw1_re, gw1_im = weight_gradient(x_re, x_im, g1_re, g1_im, PRECISION)
-    back_re, back_im = adjoint(g1_re, g1_im, w1_re, w1_im, PRECISION)
-    return (gx_re + back_re, gx_im + back_im, gw1_re, gw1_im, gb1_re, gb1_im,
-            gw2_re, gw2_im, gb2_re, gb2_im)  # (5)  # fmt: skip
+    wr, wi = load_weight(w1, group, GROUPS, FEATURES, WIDTH)
+    gx_re, gx_im = adjoint(g1_re, g1_im, wr, wi, gx_re, gx_im, PRECISION)  # (5)
+    return gx_re, gx_im, gw1_re, gw1_im, gb1_re, gb1_im, gw2_re, gw2_im, gb2_re, gb2_im
 
 
 @triton.jit
-def store_weight(out, share, re, im, group, GROUPS: tl.constexpr, FEATURES: tl.constexpr, WIDTH: tl.constexpr):
-    """One share of a weight's gradient, (S, 2, G, I, I)."""
+def add_weight(out, share, re, im, more, group, GROUPS: tl.constexpr, FEATURES: tl.constexpr, WIDTH: tl.constexpr):
+    """Into one share of a weight's gradient, (S, 2, G, I, I), which no other program touches; the first time, not `more`,
+    what was there is not read.
+    """
     i, o = tl.arange(0, WIDTH)[:, None], tl.arange(0, WIDTH)[None, :]
     inside = (i < FEATURES) & (o < FEATURES)
-    at = ((share * 2 * GROUPS + group) * FEATURES + i) * FEATURES + o
-    tl.store(out + at, re, mask=inside)
-    tl.store(out + GROUPS * FEATURES * FEATURES + at, im, mask=inside)
+    at = out + ((share * 2 * GROUPS + group) * FEATURES + i) * FEATURES + o
+    part = GROUPS * FEATURES * FEATURES
+    tl.store(at, re + tl.load(at, mask=inside & more, other=0.0), mask=inside)
+    tl.store(at + part, im + tl.load(at + part, mask=inside & more, other=0.0), mask=inside)
 
 
 @triton.jit
-def store_bias(out, share, re, im, group, GROUPS: tl.constexpr, FEATURES: tl.constexpr, WIDTH: tl.constexpr):
-    """One share of a bias' gradient, (S, 2, G, I)."""
+def add_bias(out, share, re, im, more, group, GROUPS: tl.constexpr, FEATURES: tl.constexpr, WIDTH: tl.constexpr):
+    """The same for a bias, (S, 2, G, I)."""
     o = tl.arange(0, WIDTH)
-    at = (share * 2 * GROUPS + group) * FEATURES + o
-    tl.store(out + at, re, mask=o < FEATURES)
-    tl.store(out + GROUPS * FEATURES + at, im, mask=o < FEATURES)
+    at, inside, part = out + (share * 2 * GROUPS + group) * FEATURES + o, o < FEATURES, GROUPS * FEATURES
+    tl.store(at, re + tl.load(at, mask=inside & more, other=0.0), mask=inside)
+    tl.store(at + part, im + tl.load(at + part, mask=inside & more, other=0.0), mask=inside)
 
 
 @triton.jit
@@ -176,10 +186,6 @@ def backward(x_re, x_im, g_re, g_im, gx_re, gx_im, gw1, gb1, gw2, gb2, w1, b1, w
     """Every SHARES-th block of positions of all images, of one group. `blocks`: of all images together."""
     share, group = tl.program_id(0) // GROUPS, tl.program_id(0) % GROUPS
     i = tl.arange(0, WIDTH)[None, :]
-    a_re, a_im = tl.zeros((WIDTH, WIDTH), tl.float32), tl.zeros((WIDTH, WIDTH), tl.float32)
-    b_re, b_im = tl.zeros((WIDTH, WIDTH), tl.float32), tl.zeros((WIDTH, WIDTH), tl.float32)
-    c_re, c_im = tl.zeros((WIDTH,), tl.float32), tl.zeros((WIDTH,), tl.float32)
-    d_re, d_im = tl.zeros((WIDTH,), tl.float32), tl.zeros((WIDTH,), tl.float32)
     blocks_an_image = tl.cdiv(positions, BLOCK)
     for block in range(share, blocks, SHARES):
         image = (block // blocks_an_image).to(tl.int64)
@@ -190,15 +196,15 @@ def backward(x_re, x_im, g_re, g_im, gx_re, gx_im, gw1, gb1, gw2, gb2, w1, b1, w
         re, im = tl.load(x_re + at, mask=inside, other=0.0), tl.load(x_im + at, mask=inside, other=0.0)
         y_re = tl.load(g_re + of, mask=inside, other=0.0).to(tl.float32)
         y_im = tl.load(g_im + of, mask=inside, other=0.0).to(tl.float32)
-        z_re, z_im, e_re, e_im, f_re, f_im, h_re, h_im, k_re, k_im = network_backward(
+        z_re, z_im, aw_re, aw_im, ab_re, ab_im, bw_re, bw_im, bb_re, bb_im = network_backward(
             re.to(tl.float32), im.to(tl.float32), y_re, y_im, w1, b1, w2, b2, group, threshold, GROUPS, FEATURES,
             WIDTH, SILU, MULTIPLY, PRECISION,
         )  # fmt: skip
-        a_re, a_im, c_re, c_im = a_re + e_re, a_im + e_im, c_re + f_re, c_im + f_im
-        b_re, b_im, d_re, d_im = b_re + h_re, b_im + h_im, d_re + k_re, d_im + k_im
         tl.store(gx_re + at, z_re.to(re.dtype), mask=inside)
         tl.store(gx_im + at, z_im.to(re.dtype), mask=inside)
-    store_weight(gw1, share, a_re, a_im, group, GROUPS, FEATURES, WIDTH)
-    store_bias(gb1, share, c_re, c_im, group, GROUPS, FEATURES, WIDTH)
-    store_weight(gw2, share, b_re, b_im, group, GROUPS, FEATURES, WIDTH)
-    store_bias(gb2, share, d_re, d_im, group, GROUPS, FEATURES, WIDTH)
+        more = block > share
+        add_weight(gw1, share, aw_re, aw_im, more, group, GROUPS, FEATURES, WIDTH)
+        add_bias(gb1, share, ab_re, ab_im, more, group, GROUPS, FEATURES, WIDTH)
+        add_weight(gw2, share, bw_re, bw_im, more, group, GROUPS, FEATURES, WIDTH)
+        add_bias(gb2, share, bb_re, bb_im, more, group, GROUPS, FEATURES, WIDTH)
+        tl.debug_barrier()  # what one thread has added, another may read in the next turn
