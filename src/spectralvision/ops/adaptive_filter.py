@@ -9,14 +9,14 @@ them, Y, has the size of x. So a map passes memory five times (x, Y written and 
 and the hidden layer never do. The backward pass computes (1) and (2) anew, in launches of the same two shapes.
 Equations of the launches: `ops/adaptive_filter_kernels.py`. The twin: `AdaptiveFrequencyFilter.forward`.
 
-Conventions: orthonormal; irfft2 is that of `ops/fourier.py`; operands are float32 (IEEE products), float16 or bfloat16,
+Conventions: orthonormal; irfft2 is that of `ops/fourier.py`; operands are float32 (`PRECISION`), float16 or bfloat16,
 DFT matrices included; sums are float32. Weights' gradients are summed in a fixed order, without atomics.
 State: tested in Triton's interpreter and compiled for compute capability 9.0, not yet run on a GPU, so that no mixer
 calls it by itself; `benchmarks/gpu.py` compares and times it where there is one.
 Letters: B batch, C channels, G groups, I = C / G, H W rows and columns, U V frequencies, 2 = (re, im).
 """
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -50,14 +50,14 @@ def adaptive_filter(x: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor, a
     Raises:
         ValueError: shapes do not fit or are too large, or the activation or dtype is unknown.
     """
-    plan = _plan(x, w1, act)
-    batch, groups, features, height, width, half = plan.sizes
+    batch, groups, features, height, width, half = _checked(x, w1, act)
+    tile = tile_of(features, height, width, back=False)
     x = x.contiguous()
     y = x.new_empty(batch, groups, width, features, height)
     weights = [weight.to(x.dtype).contiguous() for weight in (w1, b1, w2, b2)]
-    kernels.columns_forward[(batch * groups * plan.blocks,)](
+    kernels.columns_forward[(batch * groups * triton.cdiv(half, tile["COLUMNS"]),)](
         x, y, _row_matrix(x, width, "forward"), _column_matrix(x, height), *weights, threshold, H=height, W=width,
-        V=half, GROUPS=groups, FEATURES=features, SILU=act == "silu", **plan.tile, num_warps=plan.warps,
+        V=half, GROUPS=groups, FEATURES=features, SILU=act == "silu", **tile,
     )  # fmt: skip
     return _along_rows(y, _samples(x, width, "inverse"), x if inner_skip else None, x)
 
@@ -66,17 +66,18 @@ def adaptive_filter(x: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor, a
 def adaptive_filter_backward(grad: Tensor, x: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor, act: str,
                              threshold: float, inner_skip: bool) -> Gradients:  # fmt: skip
     """Gradients of x, w1, b1, w2, b2, given that of the result."""
-    plan = _plan(x, w1, act)
-    batch, groups, features, height, width, half = plan.sizes
+    batch, groups, features, height, width, half = _checked(x, w1, act)
+    tile = tile_of(features, height, width, back=True)
+    blocks = triton.cdiv(half, tile["COLUMNS"])
     x, grad = x.contiguous(), grad.to(x.dtype).contiguous()
     gt = x.new_empty(batch, groups, width, features, height)
-    shares = max(1, min(batch, PROGRAMS // (groups * plan.blocks)))
-    sums = [x.new_empty((shares * plan.blocks, *one.shape), dtype=torch.float32) for one in (w1, b1, w2, b2)]
+    shares = max(1, min(batch, PROGRAMS // (groups * blocks)))
+    sums = [x.new_empty((shares * blocks, *one.shape), dtype=torch.float32) for one in (w1, b1, w2, b2)]
     weights = [weight.to(x.dtype).contiguous() for weight in (w1, b1, w2, b2)]
-    kernels.columns_backward[(shares * groups * plan.blocks,)](
+    kernels.columns_backward[(shares * groups * blocks,)](
         x, grad, gt, *sums, _row_matrix(x, width, "forward"), _row_matrix(x, width, "inverse"),
         _column_matrix(x, height), *weights, batch, threshold, SHARES=shares, H=height, W=width, V=half, GROUPS=groups,
-        FEATURES=features, SILU=act == "silu", **plan.tile, num_warps=plan.warps_backward,
+        FEATURES=features, SILU=act == "silu", **tile,
     )  # fmt: skip
     grad_x = _along_rows(gt, _samples(x, width, "forward"), grad if inner_skip else None, x)
     totals = [total.sum(0).to(one.dtype) for total, one in zip(sums, (w1, b1, w2, b2), strict=True)]
@@ -108,18 +109,8 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
 adaptive_filter.register_autograd(_backward, setup_context=_remember)
 
 
-class Plan(NamedTuple):
-    """Sizes (B, G, I, H, W, V), blocks of columns of a spectrum, constants of a tile, warps of both directions."""
-
-    sizes: tuple[int, int, int, int, int, int]
-    blocks: int
-    tile: dict[str, Any]
-    warps: int
-    warps_backward: int
-
-
-def _plan(x: Tensor, w1: Tensor, act: str) -> Plan:
-    """What a program holds: see `tile_of`."""
+def _checked(x: Tensor, w1: Tensor, act: str) -> tuple[int, int, int, int, int, int]:
+    """B, G, I, H, W, V."""
     if x.ndim != 4 or w1.ndim != 4 or tuple(w1.shape) != (2, w1.shape[1], w1.shape[2], w1.shape[2]):
         raise ValueError(f"x has shape (B, C, H, W), weights (2, G, I, I), got {tuple(x.shape)}, {tuple(w1.shape)}")
     if act not in ACTS or x.dtype not in DTYPES:
@@ -129,22 +120,27 @@ def _plan(x: Tensor, w1: Tensor, act: str) -> Plan:
         raise ValueError(f"weights of {groups} groups of {features} features fit no map of {chans} channels")
     if max(height, width, features) > LARGEST or min(x.shape) < 1:
         raise ValueError(f"sides and features of a group are 1 to {LARGEST}, got {tuple(x.shape)} in {groups} groups")
-    half = width // 2 + 1
-    tile, warps, warps_backward = tile_of(features, height, width, x.element_size())
-    tile["PRECISION"] = PRECISION
-    sizes = (batch, groups, features, height, width, half)
-    return Plan(sizes, triton.cdiv(half, tile["COLUMNS"]), tile, warps, warps_backward)
+    return batch, groups, features, height, width, width // 2 + 1
 
 
-def tile_of(features: int, height: int, width: int, size: int) -> tuple[dict[str, Any], int, int]:
-    """Constants of a program, warps forward and back, for numbers of `size` bytes.
+def tile_of(features: int, height: int, width: int, back: bool) -> dict[str, Any]:
+    """What a program of the first launch holds, as keywords of the launch.
 
-    A tile (H, V', I) of one part holds 4096 numbers.
+    A tile (H, V', I) of one part, (re, im) being two, takes V' columns so that it has 4096 numbers, half of that on the
+    way back; 8 warps hold 16 (8) of them a thread in float32. Forward, X, a layer's input and its sums live at a time,
+    6 tiles or about 96 of 255 registers, back X, A, act', g, gX and the sums, 12 half-tiles or about 96, operands and
+    addresses aside. Compiled for capability 9.0, (I, H, W) = (16, 32, 32), (32, 16, 16), (40, 8, 8), (16, 64, 64) in
+    bfloat16 take forward 128, 121, 247, 255 registers without spilling and 19, 23, 57, 53 KiB of shared memory, back 255
+    and 19, 17, 86, 50 KiB with 0, 184, 2000 and 552 bytes spilled; 4096 numbers a tile back and 16 warps were worse.
+    x is read in chunks of 8192 numbers along W (at least 16 columns of it), which are operands in shared memory.
     """
     wide, high = max(16, triton.next_power_of_2(features)), max(16, triton.next_power_of_2(height))
-    columns = min(max(4, 4096 // (wide * high)), max(4, triton.next_power_of_2(width // 2 + 1)))
+    fit = max(4, 2048 // (wide * high)) if back else max(8, 4096 // (wide * high))
+    fit = 8 if wide == LARGEST else fit  # 128 rows of the mask network, else its weights lie in registers
+    columns = min(fit, max(4, triton.next_power_of_2(width // 2 + 1)))
     chunk = min(max(16, 8192 // (wide * high)), max(16, triton.next_power_of_2(width)))
-    return {"WIDTH": wide, "HEIGHT": high, "COLUMNS": columns, "CHUNK": chunk}, 4, 8
+    return {"WIDTH": wide, "HEIGHT": high, "COLUMNS": columns, "CHUNK": chunk, "PRECISION": PRECISION,
+            "num_warps": 8, "num_stages": 1}  # fmt: skip
 
 
 def _along_rows(y: Tensor, matrix: Tensor, skip: Tensor | None, like: Tensor) -> Tensor:

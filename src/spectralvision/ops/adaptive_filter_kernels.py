@@ -26,7 +26,7 @@ Letters: B batch, G groups, I features of a group, H W rows and columns, U V fre
 import triton
 import triton.language as tl
 
-from spectralvision.ops.complex_mlp_kernels import add_bias, add_weight, network, network_backward
+from spectralvision.ops.complex_mlp_kernels import network, network_backward
 
 
 @triton.jit
@@ -124,14 +124,10 @@ def columns_backward(x, dy, gt, gw1, gb1, gw2, gb2, rows, rows_adjoint, columns,
         g_re, g_im = along_height(e_re, -e_im, t_re, t_im, PRECISION)  # (4), its adjoint
         x_re, x_im = tl.reshape(x_re, (HEIGHT * COLUMNS, WIDTH)), tl.reshape(x_im, (HEIGHT * COLUMNS, WIDTH))
         g_re, g_im = tl.reshape(g_re, (HEIGHT * COLUMNS, WIDTH)), tl.reshape(g_im, (HEIGHT * COLUMNS, WIDTH))
-        z_re, z_im, aw_re, aw_im, ab_re, ab_im, bw_re, bw_im, bb_re, bb_im = network_backward(
-            x_re, x_im, g_re, g_im, w1, b1, w2, b2, group, threshold, GROUPS, FEATURES, WIDTH, SILU, True, PRECISION
-        )  # (3), its adjoint
-        more = image > start
-        add_weight(gw1, share, aw_re, aw_im, more, group, GROUPS, FEATURES, WIDTH)
-        add_bias(gb1, share, ab_re, ab_im, more, group, GROUPS, FEATURES, WIDTH)
-        add_weight(gw2, share, bw_re, bw_im, more, group, GROUPS, FEATURES, WIDTH)
-        add_bias(gb2, share, bb_re, bb_im, more, group, GROUPS, FEATURES, WIDTH)
+        z_re, z_im = network_backward(
+            x_re, x_im, g_re, g_im, gw1, gb1, gw2, gb2, share, image > start, w1, b1, w2, b2, group, threshold,
+            GROUPS, FEATURES, WIDTH, HEIGHT * COLUMNS, SILU, True, PRECISION,
+        )  # (3), its adjoint  # fmt: skip
         z_re = tl.reshape(z_re.to(x.dtype.element_ty), (HEIGHT, COLUMNS * WIDTH))
         z_im = tl.reshape(z_im.to(x.dtype.element_ty), (HEIGHT, COLUMNS * WIDTH))
         e_re, e_im = exponentials(columns, H, HEIGHT)

@@ -55,12 +55,43 @@ def adjoint(re, im, wr, wi, to_re, to_im, PRECISION: tl.constexpr):
 
 
 @triton.jit
-def weight_gradient(re, im, g_re, g_im, PRECISION: tl.constexpr):
-    """z^H g."""
-    tr, ti = tl.trans(re), tl.trans(im)
-    out_re = tl.dot(ti, g_im, tl.dot(tr, g_re, input_precision=PRECISION), input_precision=PRECISION)
-    out_im = tl.dot(-ti, g_re, tl.dot(tr, g_im, input_precision=PRECISION), input_precision=PRECISION)
-    return out_re, out_im
+def over_positions(z, g, WIDTH: tl.constexpr, ROWS: tl.constexpr, PRECISION: tl.constexpr):
+    """z^T g, (WIDTH, WIDTH), of tiles of ROWS rows.
+
+    A product of fewer than 64 rows is one that every warp does in full; so of narrow tiles the warps take 16 positions
+    each, and their products are added.
+    """
+    if WIDTH >= 64:
+        return tl.dot(tl.trans(z), g, input_precision=PRECISION)
+    else:
+        z = tl.permute(tl.reshape(z, (ROWS // 16, 16, WIDTH)), (0, 2, 1))
+        return tl.sum(tl.dot(z, tl.reshape(g, (ROWS // 16, 16, WIDTH)), input_precision=PRECISION), axis=0)
+
+
+@triton.jit
+def add_weight(out, share, re, im, g_re, g_im, more, group, GROUPS: tl.constexpr, FEATURES: tl.constexpr,
+               WIDTH: tl.constexpr, ROWS: tl.constexpr, PRECISION: tl.constexpr):  # fmt: skip
+    """z^H g into one share of a weight's gradient, (S, 2, G, I, I), which no other program touches.
+
+    The first time, not `more`, what was there is not read.
+    """
+    i, o = tl.arange(0, WIDTH)[:, None], tl.arange(0, WIDTH)[None, :]
+    inside = (i < FEATURES) & (o < FEATURES)
+    at = out + ((share * 2 * GROUPS + group) * FEATURES + i) * FEATURES + o
+    part = GROUPS * FEATURES * FEATURES
+    w_re = over_positions(re, g_re, WIDTH, ROWS, PRECISION) + over_positions(im, g_im, WIDTH, ROWS, PRECISION)
+    tl.store(at, w_re + tl.load(at, mask=inside & more, other=0.0), mask=inside)
+    w_im = over_positions(re, g_im, WIDTH, ROWS, PRECISION) - over_positions(im, g_re, WIDTH, ROWS, PRECISION)
+    tl.store(at + part, w_im + tl.load(at + part, mask=inside & more, other=0.0), mask=inside)
+
+
+@triton.jit
+def add_bias(out, share, g_re, g_im, more, group, GROUPS: tl.constexpr, FEATURES: tl.constexpr, WIDTH: tl.constexpr):
+    """The sum of g into one share of a bias' gradient, (S, 2, G, I)."""
+    o = tl.arange(0, WIDTH)
+    at, inside, part = out + (share * 2 * GROUPS + group) * FEATURES + o, o < FEATURES, GROUPS * FEATURES
+    tl.store(at, tl.sum(g_re, axis=0) + tl.load(at, mask=inside & more, other=0.0), mask=inside)
+    tl.store(at + part, tl.sum(g_im, axis=0) + tl.load(at + part, mask=inside & more, other=0.0), mask=inside)
 
 
 @triton.jit
@@ -101,13 +132,13 @@ def network(re, im, w1, b1, w2, b2, group, threshold, GROUPS: tl.constexpr, FEAT
 
 
 @triton.jit
-def network_backward(re, im, g_re, g_im, w1, b1, w2, b2, group, threshold, GROUPS: tl.constexpr,
-                     FEATURES: tl.constexpr, WIDTH: tl.constexpr, SILU: tl.constexpr, MULTIPLY: tl.constexpr,
-                     PRECISION: tl.constexpr):  # fmt: skip
-    """Equations (3) to (5): gX, then gW1, gb1, gW2, gb2, all (re, im) in float32.
+def network_backward(re, im, g_re, g_im, gw1, gb1, gw2, gb2, share, more, w1, b1, w2, b2, group, threshold,
+                     GROUPS: tl.constexpr, FEATURES: tl.constexpr, WIDTH: tl.constexpr, ROWS: tl.constexpr,
+                     SILU: tl.constexpr, MULTIPLY: tl.constexpr, PRECISION: tl.constexpr):  # fmt: skip
+    """Equations (3) to (5): returns gX, float32, and adds those of the weights to a share.
 
-    What is kept for later is kept in the dtype of the weights, and weights are loaded where they are needed: registers
-    are what limits the tile.
+    What is kept for later is kept in the dtype of the weights, weights are loaded and their gradients stored where they
+    come up: registers are what limits the tile.
     """
     kind = w1.dtype.element_ty
     x_re, x_im = re.to(kind), im.to(kind)
@@ -124,40 +155,18 @@ def network_backward(re, im, g_re, g_im, w1, b1, w2, b2, group, threshold, GROUP
         gm_re, gm_im = x_re * g_re + x_im * g_im, x_re * g_im - x_im * g_re
         g_re = tl.where(tl.abs(q_re) > threshold, gm_re, 0.0)  # (3)
         g_im = tl.where(tl.abs(q_im) > threshold, gm_im, 0.0)
-    gb2_re, gb2_im = tl.sum(g_re, axis=0), tl.sum(g_im, axis=0)
-    g2_re, g2_im = g_re.to(kind), g_im.to(kind)
-    gw2_re, gw2_im = weight_gradient(a_re, a_im, g2_re, g2_im, PRECISION)
+    add_bias(gb2, share, g_re, g_im, more, group, GROUPS, FEATURES, WIDTH)
+    g_re, g_im = g_re.to(kind), g_im.to(kind)
+    add_weight(gw2, share, a_re, a_im, g_re, g_im, more, group, GROUPS, FEATURES, WIDTH, ROWS, PRECISION)
     nothing = tl.zeros_like(p_re)
-    ga_re, ga_im = adjoint(g2_re, g2_im, wr, wi, nothing, nothing, PRECISION)
+    ga_re, ga_im = adjoint(g_re, g_im, wr, wi, nothing, nothing, PRECISION)
     gp_re, gp_im = ga_re * s_re, ga_im * s_im  # (4)
-    gb1_re, gb1_im = tl.sum(gp_re, axis=0), tl.sum(gp_im, axis=0)
-    g1_re, g1_im = gp_re.to(kind), gp_im.to(kind)
-    gw1_re, gw1_im = weight_gradient(x_re, x_im, g1_re, g1_im, PRECISION)
+    add_bias(gb1, share, gp_re, gp_im, more, group, GROUPS, FEATURES, WIDTH)
+    gp_re, gp_im = gp_re.to(kind), gp_im.to(kind)
+    add_weight(gw1, share, x_re, x_im, gp_re, gp_im, more, group, GROUPS, FEATURES, WIDTH, ROWS, PRECISION)
     wr, wi = load_weight(w1, group, GROUPS, FEATURES, WIDTH)
-    gx_re, gx_im = adjoint(g1_re, g1_im, wr, wi, gx_re, gx_im, PRECISION)  # (5)
-    return gx_re, gx_im, gw1_re, gw1_im, gb1_re, gb1_im, gw2_re, gw2_im, gb2_re, gb2_im
-
-
-@triton.jit
-def add_weight(out, share, re, im, more, group, GROUPS: tl.constexpr, FEATURES: tl.constexpr, WIDTH: tl.constexpr):
-    """Into one share of a weight's gradient, (S, 2, G, I, I), which no other program touches; the first time, not `more`,
-    what was there is not read.
-    """
-    i, o = tl.arange(0, WIDTH)[:, None], tl.arange(0, WIDTH)[None, :]
-    inside = (i < FEATURES) & (o < FEATURES)
-    at = out + ((share * 2 * GROUPS + group) * FEATURES + i) * FEATURES + o
-    part = GROUPS * FEATURES * FEATURES
-    tl.store(at, re + tl.load(at, mask=inside & more, other=0.0), mask=inside)
-    tl.store(at + part, im + tl.load(at + part, mask=inside & more, other=0.0), mask=inside)
-
-
-@triton.jit
-def add_bias(out, share, re, im, more, group, GROUPS: tl.constexpr, FEATURES: tl.constexpr, WIDTH: tl.constexpr):
-    """The same for a bias, (S, 2, G, I)."""
-    o = tl.arange(0, WIDTH)
-    at, inside, part = out + (share * 2 * GROUPS + group) * FEATURES + o, o < FEATURES, GROUPS * FEATURES
-    tl.store(at, re + tl.load(at, mask=inside & more, other=0.0), mask=inside)
-    tl.store(at + part, im + tl.load(at + part, mask=inside & more, other=0.0), mask=inside)
+    gx_re, gx_im = adjoint(gp_re, gp_im, wr, wi, gx_re, gx_im, PRECISION)  # (5)
+    return gx_re, gx_im
 
 
 @triton.jit
@@ -196,15 +205,10 @@ def backward(x_re, x_im, g_re, g_im, gx_re, gx_im, gw1, gb1, gw2, gb2, w1, b1, w
         re, im = tl.load(x_re + at, mask=inside, other=0.0), tl.load(x_im + at, mask=inside, other=0.0)
         y_re = tl.load(g_re + of, mask=inside, other=0.0).to(tl.float32)
         y_im = tl.load(g_im + of, mask=inside, other=0.0).to(tl.float32)
-        z_re, z_im, aw_re, aw_im, ab_re, ab_im, bw_re, bw_im, bb_re, bb_im = network_backward(
-            re.to(tl.float32), im.to(tl.float32), y_re, y_im, w1, b1, w2, b2, group, threshold, GROUPS, FEATURES,
-            WIDTH, SILU, MULTIPLY, PRECISION,
+        z_re, z_im = network_backward(
+            re.to(tl.float32), im.to(tl.float32), y_re, y_im, gw1, gb1, gw2, gb2, share, block > share, w1, b1, w2, b2,
+            group, threshold, GROUPS, FEATURES, WIDTH, BLOCK, SILU, MULTIPLY, PRECISION,
         )  # fmt: skip
         tl.store(gx_re + at, z_re.to(re.dtype), mask=inside)
         tl.store(gx_im + at, z_im.to(re.dtype), mask=inside)
-        more = block > share
-        add_weight(gw1, share, aw_re, aw_im, more, group, GROUPS, FEATURES, WIDTH)
-        add_bias(gb1, share, ab_re, ab_im, more, group, GROUPS, FEATURES, WIDTH)
-        add_weight(gw2, share, bw_re, bw_im, more, group, GROUPS, FEATURES, WIDTH)
-        add_bias(gb2, share, bb_re, bb_im, more, group, GROUPS, FEATURES, WIDTH)
         tl.debug_barrier()  # what one thread has added, another may read in the next turn
