@@ -51,9 +51,8 @@ def _scattered(mixer: ScatteringMixer, x: Tensor) -> Tensor:
     with no_autocast(x):
         weights = {name: weight.to(x.dtype) for name, weight in mixer._weights((x.shape[-2], x.shape[-1])).items()}
         low, bands = split(x.permute(0, 2, 3, 1), FILTERS, "analysis")  # (2, B, K, h, w, C)
-        re, im = complex_mlp_channels_last(
-            *bands.unbind(0), mixer.w1, mixer.b1, mixer.w2, mixer.b2, "relu", 0.0, multiply=False
-        )
+        re, im = bands.unbind(0)
+        re, im = complex_mlp_channels_last(re, im, mixer.w1, mixer.b1, mixer.w2, mixer.b2, "relu", 0.0, False)
         if mixer.mixing == "channel_token":
             re, im = mixer._mix_width(torch.stack([re, im]), weights).contiguous().unbind(0)
         low = low * weights["gain"].permute(1, 2, 0)

@@ -130,8 +130,8 @@ def tile_of(features: int, height: int, width: int, back: bool) -> dict[str, Any
     way back; 8 warps hold 16 (8) of them a thread in float32. Forward, X, a layer's input and its sums live at a time,
     6 tiles or about 96 of 255 registers, back X, A, act', g, gX and the sums, 12 half-tiles or about 96, operands and
     addresses aside. Compiled for capability 9.0, (I, H, W) = (16, 32, 32), (32, 16, 16), (40, 8, 8), (16, 64, 64) in
-    bfloat16 take forward 128, 121, 247, 255 registers without spilling and 19, 23, 57, 53 KiB of shared memory, back 255
-    and 19, 17, 86, 50 KiB with 0, 184, 2000 and 552 bytes spilled; 4096 numbers a tile back and 16 warps were worse.
+    bfloat16 take forward 128, 121, 247, 255 registers without spilling and 19, 23, 57, 53 KiB of shared memory, back
+    255 and 19, 17, 86, 50 KiB with 0, 184, 2000 and 552 bytes spilled; more numbers a tile back or 16 warps were worse.
     x is read in chunks of 8192 numbers along W (at least 16 columns of it), which are operands in shared memory.
     """
     wide, high = max(16, triton.next_power_of_2(features)), max(16, triton.next_power_of_2(height))

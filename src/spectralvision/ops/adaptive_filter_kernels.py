@@ -13,8 +13,8 @@
 
 k runs over the W real numbers that (5) needs of a row: real parts of all V columns, then imaginary parts without
 those of column 0 and, W even, of column W / 2. So Y takes the memory of x, (B, G, W, I, H), not a column is padded.
-`columns_backward` is (1) (2) for x, the same for dy with the adjoint of (5) in place of F, which gives the gradient of Z,
-the gradients of (3), and (4) on that of X; (5) with the adjoint of (1) in place of R is then the gradient of x.
+`columns_backward` is (1) (2) for x, the same for dy with the adjoint of (5) in place of F, which gives the gradient of
+Z, the gradients of (3), and (4) on that of X; (5) with the adjoint of (1) in place of R is then the gradient of x.
 
 Tiles are (h or u, v, i): products along H take them as (H, V I), the mask network as (H V, I), which is the same memory
 order; only T is turned once, (I, H, V) -> (H, V, I). Past the ends of H, V and I they hold zeros.

@@ -3,9 +3,9 @@
     P = X W1 + b1,   A = act(P),   Q = A W2 + b2,   M = softshrink(Q)                                    (1)
     Y = M * X  or  Y = Q                                                                                 (2)
 
-With g the gradient of Y, * of two complex tiles taken place by place, and a bar for the conjugate,
+With g the gradient of Y, * of two complex tiles taken place by place (without the product gQ = g and gX = 0),
 
-    gM = conj(X) * g,   gQ = gM where |Q| > threshold else 0,   gX = conj(M) * g      (gQ = g, gX = 0 without product) (3)
+    gM = conj(X) * g,   gQ = gM where |Q| > threshold else 0,   gX = conj(M) * g                         (3)
     gW2 = A^H gQ,   gb2 = sum gQ,   gA = gQ W2^H,   gP = act'(P) gA                                      (4)
     gW1 = X^H gP,   gb1 = sum gP,   gX += gP W1^H                                                        (5)
 
