@@ -17,6 +17,8 @@ CASES = [
     (2, 1, 20, (16, 12), "silu", 0.0, True),
     (1, 2, 16, (32, 32), "relu", 0.01, True),
     (1, 1, 2, (1, 2), "silu", 0.01, True),
+    (1, 1, 2, (3, 1), "relu", 0.01, True),
+    (270, 1, 1, (2, 2), "silu", 0.0, True),  # more images than programs on the way back
     (1, 1, 4, (5, 64), "silu", 0.01, False),
 ]
 
@@ -79,8 +81,9 @@ def main():
     assert against_the_loops() < SINGLE
     x, w, b = torch.randn(1, 6, 4, 4), torch.randn(2, 2, 3, 3), torch.randn(2, 2, 3)
     for wrong in ((x[0], w, "relu"), (x, w[:1], "relu"), (x, w, "tanh"), (x[:, :5], w, "relu"), (x.double(), w, "relu"),
-                  (torch.randn(1, 6, 65, 4), w, "relu")):  # fmt: skip
-        with pytest.raises(ValueError, match=r"shape|act|channels|sides"):
+                  (torch.randn(1, 6, 65, 4), w, "relu"),
+                  (torch.randn(1, 20, 64, 2), torch.randn(2, 1, 20, 20), "relu")):  # fmt: skip
+        with pytest.raises(ValueError, match=r"shape|act|channels|sides|height"):
             adaptive_filter(wrong[0], wrong[1], b, w, b, wrong[2], 0.0, False)
 
 

@@ -1,4 +1,4 @@
-"""The adaptive frequency filter in two launches forward and two back on an accelerator (Triton), maps up to 64 x 64.
+"""The adaptive frequency filter in two launches forward and two back on an accelerator (Triton).
 
     X = rfft2(x)                                                                                         (1)
     M = softshrink(W2 act(W1 X + b1) + b2, threshold)                                                    (2)
@@ -29,6 +29,7 @@ from spectralvision.ops.fourier import along_rows, angles, back_along_rows
 from spectralvision.ops.tables import table
 
 LARGEST = 64  # side of a map, and features of a group
+COLUMN = 1024  # numbers of one frequency column of a group, height and features padded: more do not fit a program
 Gradients = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
 
 
@@ -48,7 +49,8 @@ def adaptive_filter(x: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor, a
         (B, C, H, W), contiguous.
 
     Raises:
-        ValueError: shapes do not fit or are too large, or the activation or dtype is unknown.
+        ValueError: shapes do not fit or are too large (`LARGEST`, `COLUMN`: 64 rows go with up to 16 features a group,
+            32 with 32, 16 with 64), or the activation or dtype is unknown.
     """
     batch, groups, features, height, width, half = _checked(x, w1, act)
     tile = tile_of(features, height, width, back=False)
@@ -120,7 +122,17 @@ def _checked(x: Tensor, w1: Tensor, act: str) -> tuple[int, int, int, int, int, 
         raise ValueError(f"weights of {groups} groups of {features} features fit no map of {chans} channels")
     if max(height, width, features) > LARGEST or min(x.shape) < 1:
         raise ValueError(f"sides and features of a group are 1 to {LARGEST}, got {tuple(x.shape)} in {groups} groups")
+    if _padded(features) * _padded(height) > COLUMN:
+        raise ValueError(
+            f"height x features of a group, each rounded up to a power of two, are at most {COLUMN}, got {height} x "
+            f"{features}: take more groups, or the mixer without kernels"
+        )
     return batch, groups, features, height, width, width // 2 + 1
+
+
+def _padded(n: int) -> int:
+    """The side of a tile: a power of two, and at least what a product takes."""
+    return max(16, triton.next_power_of_2(n))
 
 
 def tile_of(features: int, height: int, width: int, back: bool) -> dict[str, Any]:
@@ -134,11 +146,11 @@ def tile_of(features: int, height: int, width: int, back: bool) -> dict[str, Any
     255 and 19, 17, 86, 50 KiB with 0, 184, 2000 and 552 bytes spilled; more numbers a tile back or 16 warps were worse.
     x is read in chunks of 8192 numbers along W (at least 16 columns of it), which are operands in shared memory.
     """
-    wide, high = max(16, triton.next_power_of_2(features)), max(16, triton.next_power_of_2(height))
+    wide, high = _padded(features), _padded(height)
     fit = max(4, 2048 // (wide * high)) if back else max(8, 4096 // (wide * high))
     fit = 8 if wide == LARGEST else fit  # 128 rows of the mask network, else its weights lie in registers
     columns = min(fit, max(4, triton.next_power_of_2(width // 2 + 1)))
-    chunk = min(max(16, 8192 // (wide * high)), max(16, triton.next_power_of_2(width)))
+    chunk = min(max(16, 8192 // (wide * high)), _padded(width))
     return {"WIDTH": wide, "HEIGHT": high, "COLUMNS": columns, "CHUNK": chunk, "PRECISION": PRECISION,
             "num_warps": 8, "num_stages": 1}  # fmt: skip
 
@@ -147,9 +159,9 @@ def _along_rows(y: Tensor, matrix: Tensor, skip: Tensor | None, like: Tensor) ->
     """The second launch: y (B, G, W, I, H) -> the shape of `like`."""
     batch, groups, width, features, height = y.shape
     out, count = torch.empty_like(like), features * height
-    block = min(128, max(16, triton.next_power_of_2(count)))
+    block = min(128, _padded(count))
     kernels.rows[(triton.cdiv(count, block), batch * groups)](
-        y, matrix, like if skip is None else skip, out, count, W=width, WIDTH=max(16, triton.next_power_of_2(width)),
+        y, matrix, like if skip is None else skip, out, count, W=width, WIDTH=_padded(width),
         BLOCK=block, SKIP=skip is not None, PRECISION=PRECISION,
     )  # fmt: skip
     return out
