@@ -1,4 +1,4 @@
-"""On a GPU: correctness of what only runs there, speed against the released code, the kernel's share of its roofline.
+"""On a GPU: correctness of what only runs there, speed against the released code, the kernels (`gpu_kernels.py`).
 
 python benchmarks/gpu.py [--released-code DIR] [--out FILE]        writes results/gpu.json
 
@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import gpu_kernels
 import torch
 from torch import nn
 
@@ -17,7 +18,6 @@ import spectralvision as sv
 from spectralvision.analysis.speed import inference, interleaved, training_step
 from spectralvision.mixers import AdaptiveFrequencyFilter, ScatteringMixer
 from spectralvision.ops import irfft2
-from spectralvision.ops.complex_mlp import complex_mlp, complex_mlp_torch
 from spectralvision.runs import write_json
 
 LAST = torch.channels_last
@@ -35,40 +35,8 @@ def same_inverse(released: Any) -> dict[str, Any]:
 
 
 def rates(released: Any) -> dict[str, float]:
-    """What the machine does: copied bytes and multiply-adds in bfloat16 products, a second."""
-    x, y = torch.empty(2, 1 << 28, device="cuda", dtype=torch.uint8)
-    a = torch.randn(8192, 8192, device="cuda", dtype=torch.bfloat16)
-    timings = interleaved({"copy": lambda: y.copy_(x), "product": lambda: a @ a}, rounds=20, device="cuda")
-    return {"copy bytes/s": 2 * x.numel() / timings["copy"].median, "MACs/s": 8192**3 / timings["product"].median}
-
-
-def kernel(released: Any) -> list[dict[str, Any]]:
-    """The complex MLP in one launch against plain PyTorch: error, time, and its share of the copy bandwidth."""
-    bandwidth, found = rates(None)["copy bytes/s"], []
-    for batch, groups, features, positions, act, multiply in (
-        (64, 8, 16, 32 * 17, "silu", True), (64, 8, 32, 16 * 9, "silu", True), (64, 8, 40, 8 * 5, "silu", True),
-        (32, 4, 16, 6 * 28 * 28, "relu", False),
-    ):  # fmt: skip
-        for dtype in (torch.float32, torch.bfloat16):
-            x = torch.randn(2, batch, groups, features, positions, device="cuda", dtype=dtype)
-            weights = [torch.randn(2, groups, features, features, device="cuda", dtype=dtype) / features**0.5] * 2
-            biases = [torch.randn(2, groups, features, device="cuda", dtype=dtype)] * 2
-            arguments: Any = (*x, weights[0], biases[0], weights[1], biases[1], act, 0.01, multiply)
-            runs: dict[str, Callable[[], object]] = {
-                "torch": lambda a=arguments: complex_mlp_torch(*a),
-                "kernel": lambda a=arguments: complex_mlp(*a),
-            }
-            pairs = zip(complex_mlp(*arguments), complex_mlp_torch(*arguments), strict=True)
-            error = max((one - other).abs().max().item() for one, other in pairs)
-            timings = interleaved(runs, rounds=30, device="cuda")
-            moved = 2 * x.numel() * x.element_size()
-            found.append({
-                "shape": [batch, groups, features, positions], "dtype": str(dtype), "error": error,
-                "ratio": timings["torch"].median / timings["kernel"].median,
-                "share of copy bandwidth": moved / timings["kernel"].median / bandwidth, "target share": 0.5,
-            })  # fmt: skip
-            print(found[-1], flush=True)
-    return found
+    """What the machine does: copied bytes and multiply-adds of large products, a second."""
+    return gpu_kernels.rates()
 
 
 def networks(released: Any) -> list[dict[str, Any]]:
@@ -122,7 +90,7 @@ def main() -> None:
 
         released = ReleasedCode(options.released_code)
     content: dict[str, Any] = {"device": torch.cuda.get_device_name(), "torch": torch.__version__}
-    for section in (same_inverse, rates, kernel, networks):
+    for section in (same_inverse, rates, gpu_kernels.kernels, networks):
         content[section.__name__] = section(released)
         write_json(options.out, content)
 

@@ -216,26 +216,26 @@ def _irfft2_matmul(re: Tensor, im: Tensor, width: int) -> Tensor:
     return y.view(*lead, height, 2 * half) @ _rows_inverse(re, width)  # (3)
 
 
-def _angles(n: int, m: int) -> np.ndarray:
+def angles(n: int, m: int) -> np.ndarray:
     """2 pi j k / n for j < n, k < m, reduced before the product so that large sizes lose no digits."""
     return 2 * np.pi * (np.outer(np.arange(n), np.arange(m)) % n) / n
 
 
 def _along_columns(height: int) -> np.ndarray:
     """(2, H, H, 2): (part, u, h, part) of the orthonormal complex DFT along H: re' = C re + S im, im' = C im - S re."""
-    cos, sin = (function(_angles(height, height)) / np.sqrt(height) for function in (np.cos, np.sin))
+    cos, sin = (function(angles(height, height)) / np.sqrt(height) for function in (np.cos, np.sin))
     return np.stack([np.stack([cos, sin], axis=-1), np.stack([-sin, cos], axis=-1)])
 
 
-def _along_rows(width: int) -> np.ndarray:
+def along_rows(width: int) -> np.ndarray:
     """(W, 2, V): [cos | -sin] of the orthonormal real DFT along W."""
-    angles = _angles(width, width // 2 + 1)
-    return np.stack([np.cos(angles), -np.sin(angles)], axis=1) / np.sqrt(width)
+    phase = angles(width, width // 2 + 1)
+    return np.stack([np.cos(phase), -np.sin(phase)], axis=1) / np.sqrt(width)
 
 
-def _back_along_rows(width: int) -> np.ndarray:
+def back_along_rows(width: int) -> np.ndarray:
     """(2, V, W): c_v [cos; -sin] of equation (3); the sine rows of columns 0 and W / 2 are exactly zero."""
-    back = _along_rows(width).transpose(1, 2, 0) * _column_weights(width)[:, None]
+    back = along_rows(width).transpose(1, 2, 0) * _column_weights(width)[:, None]
     back[1, _real_columns(width)] = 0.0
     return back
 
@@ -255,26 +255,26 @@ def _columns_inverse(height: int) -> np.ndarray:
 @table
 def _rows_forward(width: int) -> np.ndarray:
     """(W, 2V), columns ordered (part, v)."""
-    return _along_rows(width).reshape(width, -1)
+    return along_rows(width).reshape(width, -1)
 
 
 @table
 def _rows_inverse(width: int) -> np.ndarray:
     """(2V, W), rows ordered (part, v)."""
-    return _back_along_rows(width).reshape(-1, width)
+    return back_along_rows(width).reshape(-1, width)
 
 
 @table
 def _forward(height: int, width: int) -> np.ndarray:
     """(H W, 2 U V): equation (1) as one matrix."""
-    both = np.einsum("wpv,quhp->hwquv", _along_rows(width), _along_columns(height))
+    both = np.einsum("wpv,quhp->hwquv", along_rows(width), _along_columns(height))
     return both.reshape(height * width, -1)
 
 
 @table
 def _inverse(height: int, width: int) -> np.ndarray:
     """(2 U V, H W): equations (2) and (3) as one matrix."""
-    both = np.einsum("quhp,pvw->quvhw", _along_columns(height), _back_along_rows(width))
+    both = np.einsum("quhp,pvw->quvhw", _along_columns(height), back_along_rows(width))
     return both.reshape(-1, height * width)
 
 

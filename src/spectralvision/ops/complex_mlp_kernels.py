@@ -1,0 +1,214 @@
+"""Triton kernels of `ops/complex_mlp.py`, and the pieces of them that the adaptive filter's kernels share.
+
+    P = X W1 + b1,   A = act(P),   Q = A W2 + b2,   M = softshrink(Q)                                    (1)
+    Y = M * X  or  Y = Q                                                                                 (2)
+
+With g the gradient of Y, * of two complex tiles taken place by place (without the product gQ = g and gX = 0),
+
+    gM = conj(X) * g,   gQ = gM where |Q| > threshold else 0,   gX = conj(M) * g                         (3)
+    gW2 = A^H gQ,   gb2 = sum gQ,   gA = gQ W2^H,   gP = act'(P) gA                                      (4)
+    gW1 = X^H gP,   gb1 = sum gP,   gX += gP W1^H                                                        (5)
+
+Where real and imaginary part are treated apart (act, softshrink, their derivatives), so are those of the gradient.
+A tile has a row a position and a column a feature; rows and columns past the end hold zeros, whose gradients are zeros.
+Operands have the dtype of the weights, sums are float32. Sums over positions stay in a program, which writes its own
+share of the weights' gradients: no atomics, so that two runs give the same bits.
+Letters: B batch, G groups, I features of a group, N positions, 2 = (re, im).
+"""
+
+# mypy: disable-error-code="no-untyped-def"
+
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def load_weight(weight, group, GROUPS: tl.constexpr, FEATURES: tl.constexpr, WIDTH: tl.constexpr):
+    """(re, im) of one group of (2, G, I, I), each (WIDTH, WIDTH): in, out."""
+    i, o = tl.arange(0, WIDTH)[:, None], tl.arange(0, WIDTH)[None, :]
+    inside = (i < FEATURES) & (o < FEATURES)
+    at = group * FEATURES * FEATURES + i * FEATURES + o
+    re = tl.load(weight + at, mask=inside, other=0.0)
+    im = tl.load(weight + GROUPS * FEATURES * FEATURES + at, mask=inside, other=0.0)
+    return re, im
+
+
+@triton.jit
+def affine(re, im, wr, wi, bias, group, GROUPS: tl.constexpr, FEATURES: tl.constexpr, WIDTH: tl.constexpr,
+           PRECISION: tl.constexpr):  # fmt: skip
+    """z W + b, float32."""
+    o = tl.arange(0, WIDTH)
+    br = tl.load(bias + group * FEATURES + o, mask=o < FEATURES, other=0.0).to(tl.float32)
+    bi = tl.load(bias + (GROUPS + group) * FEATURES + o, mask=o < FEATURES, other=0.0).to(tl.float32)
+    out_re = tl.dot(im, -wi, tl.dot(re, wr, input_precision=PRECISION), input_precision=PRECISION) + br[None, :]
+    out_im = tl.dot(im, wr, tl.dot(re, wi, input_precision=PRECISION), input_precision=PRECISION) + bi[None, :]
+    return out_re, out_im
+
+
+@triton.jit
+def adjoint(re, im, wr, wi, to_re, to_im, PRECISION: tl.constexpr):
+    """g W^H, added to something."""
+    tr, ti = tl.trans(wr), tl.trans(wi)
+    out_re = tl.dot(im, ti, tl.dot(re, tr, to_re, input_precision=PRECISION), input_precision=PRECISION)
+    out_im = tl.dot(re, -ti, tl.dot(im, tr, to_im, input_precision=PRECISION), input_precision=PRECISION)
+    return out_re, out_im
+
+
+@triton.jit
+def over_positions(z, g, WIDTH: tl.constexpr, ROWS: tl.constexpr, PRECISION: tl.constexpr):
+    """z^T g, (WIDTH, WIDTH), of tiles of ROWS rows.
+
+    A product of fewer than 64 rows is one that every warp does in full; so of narrow tiles the warps take 16 positions
+    each, and their products are added.
+    """
+    if WIDTH >= 64:
+        return tl.dot(tl.trans(z), g, input_precision=PRECISION)
+    else:
+        z = tl.permute(tl.reshape(z, (ROWS // 16, 16, WIDTH)), (0, 2, 1))
+        return tl.sum(tl.dot(z, tl.reshape(g, (ROWS // 16, 16, WIDTH)), input_precision=PRECISION), axis=0)
+
+
+@triton.jit
+def add_weight(out, share, re, im, g_re, g_im, more, group, GROUPS: tl.constexpr, FEATURES: tl.constexpr,
+               WIDTH: tl.constexpr, ROWS: tl.constexpr, PRECISION: tl.constexpr):  # fmt: skip
+    """z^H g into one share of a weight's gradient, (S, 2, G, I, I), which no other program touches.
+
+    The first time, not `more`, what was there is not read.
+    """
+    i, o = tl.arange(0, WIDTH)[:, None], tl.arange(0, WIDTH)[None, :]
+    inside = (i < FEATURES) & (o < FEATURES)
+    at = out + ((share * 2 * GROUPS + group) * FEATURES + i) * FEATURES + o
+    part = GROUPS * FEATURES * FEATURES
+    w_re = over_positions(re, g_re, WIDTH, ROWS, PRECISION) + over_positions(im, g_im, WIDTH, ROWS, PRECISION)
+    tl.store(at, w_re + tl.load(at, mask=inside & more, other=0.0), mask=inside)
+    w_im = over_positions(re, g_im, WIDTH, ROWS, PRECISION) - over_positions(im, g_re, WIDTH, ROWS, PRECISION)
+    tl.store(at + part, w_im + tl.load(at + part, mask=inside & more, other=0.0), mask=inside)
+
+
+@triton.jit
+def add_bias(out, share, g_re, g_im, more, group, GROUPS: tl.constexpr, FEATURES: tl.constexpr, WIDTH: tl.constexpr):
+    """The sum of g into one share of a bias' gradient, (S, 2, G, I)."""
+    o = tl.arange(0, WIDTH)
+    at, inside, part = out + (share * 2 * GROUPS + group) * FEATURES + o, o < FEATURES, GROUPS * FEATURES
+    tl.store(at, tl.sum(g_re, axis=0) + tl.load(at, mask=inside & more, other=0.0), mask=inside)
+    tl.store(at + part, tl.sum(g_im, axis=0) + tl.load(at + part, mask=inside & more, other=0.0), mask=inside)
+
+
+@triton.jit
+def activated(x, SILU: tl.constexpr):
+    return x * tl.sigmoid(x) if SILU else tl.maximum(x, 0.0)
+
+
+@triton.jit
+def slope(x, SILU: tl.constexpr):
+    """act'(x)."""
+    if SILU:
+        s = tl.sigmoid(x)
+        return s * (1.0 + x * (1.0 - s))
+    else:
+        return tl.where(x > 0.0, 1.0, 0.0)
+
+
+@triton.jit
+def shrunk(x, threshold):
+    return tl.where(x > threshold, x - threshold, tl.where(x < -threshold, x + threshold, 0.0))
+
+
+@triton.jit
+def network(re, im, w1, b1, w2, b2, group, threshold, GROUPS: tl.constexpr, FEATURES: tl.constexpr,
+            WIDTH: tl.constexpr, SILU: tl.constexpr, MULTIPLY: tl.constexpr, PRECISION: tl.constexpr):  # fmt: skip
+    """Equations (1) and (2), float32."""
+    kind = w1.dtype.element_ty
+    wr, wi = load_weight(w1, group, GROUPS, FEATURES, WIDTH)
+    p_re, p_im = affine(re.to(kind), im.to(kind), wr, wi, b1, group, GROUPS, FEATURES, WIDTH, PRECISION)
+    a_re, a_im = activated(p_re, SILU).to(kind), activated(p_im, SILU).to(kind)
+    wr, wi = load_weight(w2, group, GROUPS, FEATURES, WIDTH)
+    out_re, out_im = affine(a_re, a_im, wr, wi, b2, group, GROUPS, FEATURES, WIDTH, PRECISION)  # (1)
+    if MULTIPLY:
+        m_re, m_im = shrunk(out_re, threshold), shrunk(out_im, threshold)
+        out_re = m_re * re - m_im * im  # (2)
+        out_im = m_re * im + m_im * re
+    return out_re, out_im
+
+
+@triton.jit
+def network_backward(re, im, g_re, g_im, gw1, gb1, gw2, gb2, share, more, w1, b1, w2, b2, group, threshold,
+                     GROUPS: tl.constexpr, FEATURES: tl.constexpr, WIDTH: tl.constexpr, ROWS: tl.constexpr,
+                     SILU: tl.constexpr, MULTIPLY: tl.constexpr, PRECISION: tl.constexpr):  # fmt: skip
+    """Equations (3) to (5): returns gX, float32, and adds those of the weights to a share.
+
+    What is kept for later is kept in the dtype of the weights, weights are loaded and their gradients stored where they
+    come up: registers are what limits the tile.
+    """
+    kind = w1.dtype.element_ty
+    x_re, x_im = re.to(kind), im.to(kind)
+    wr, wi = load_weight(w1, group, GROUPS, FEATURES, WIDTH)
+    p_re, p_im = affine(x_re, x_im, wr, wi, b1, group, GROUPS, FEATURES, WIDTH, PRECISION)
+    a_re, a_im = activated(p_re, SILU).to(kind), activated(p_im, SILU).to(kind)
+    s_re, s_im = slope(p_re, SILU).to(kind), slope(p_im, SILU).to(kind)
+    wr, wi = load_weight(w2, group, GROUPS, FEATURES, WIDTH)
+    gx_re, gx_im = tl.zeros_like(p_re), tl.zeros_like(p_im)
+    if MULTIPLY:
+        q_re, q_im = affine(a_re, a_im, wr, wi, b2, group, GROUPS, FEATURES, WIDTH, PRECISION)  # (1)
+        m_re, m_im = shrunk(q_re, threshold), shrunk(q_im, threshold)
+        gx_re, gx_im = m_re * g_re + m_im * g_im, m_re * g_im - m_im * g_re
+        gm_re, gm_im = x_re * g_re + x_im * g_im, x_re * g_im - x_im * g_re
+        g_re = tl.where(tl.abs(q_re) > threshold, gm_re, 0.0)  # (3)
+        g_im = tl.where(tl.abs(q_im) > threshold, gm_im, 0.0)
+    add_bias(gb2, share, g_re, g_im, more, group, GROUPS, FEATURES, WIDTH)
+    g_re, g_im = g_re.to(kind), g_im.to(kind)
+    add_weight(gw2, share, a_re, a_im, g_re, g_im, more, group, GROUPS, FEATURES, WIDTH, ROWS, PRECISION)
+    nothing = tl.zeros_like(p_re)
+    ga_re, ga_im = adjoint(g_re, g_im, wr, wi, nothing, nothing, PRECISION)
+    gp_re, gp_im = ga_re * s_re, ga_im * s_im  # (4)
+    add_bias(gb1, share, gp_re, gp_im, more, group, GROUPS, FEATURES, WIDTH)
+    gp_re, gp_im = gp_re.to(kind), gp_im.to(kind)
+    add_weight(gw1, share, x_re, x_im, gp_re, gp_im, more, group, GROUPS, FEATURES, WIDTH, ROWS, PRECISION)
+    wr, wi = load_weight(w1, group, GROUPS, FEATURES, WIDTH)
+    gx_re, gx_im = adjoint(gp_re, gp_im, wr, wi, gx_re, gx_im, PRECISION)  # (5)
+    return gx_re, gx_im
+
+
+@triton.jit
+def forward(x_re, x_im, y_re, y_im, w1, b1, w2, b2, positions, threshold, xb, xg, xi, xn, yb, yg, yi, yn,
+            GROUPS: tl.constexpr, FEATURES: tl.constexpr, WIDTH: tl.constexpr, BLOCK: tl.constexpr,
+            SILU: tl.constexpr, MULTIPLY: tl.constexpr, PRECISION: tl.constexpr):  # fmt: skip
+    """One image's group at a block of positions. xb .. yn: strides of (B, G, I, N)."""
+    image, group = tl.program_id(1) // GROUPS, tl.program_id(1) % GROUPS
+    n = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK).to(tl.int64)[:, None]
+    i = tl.arange(0, WIDTH)[None, :]
+    inside = (i < FEATURES) & (n < positions)
+    at = image.to(tl.int64) * xb + group * xg + i * xi + n * xn
+    re, im = tl.load(x_re + at, mask=inside, other=0.0), tl.load(x_im + at, mask=inside, other=0.0)
+    out_re, out_im = network(re, im, w1, b1, w2, b2, group, threshold, GROUPS, FEATURES, WIDTH, SILU, MULTIPLY,
+                             PRECISION)  # (1) (2)  # fmt: skip
+    at = image.to(tl.int64) * yb + group * yg + i * yi + n * yn
+    tl.store(y_re + at, out_re.to(re.dtype), mask=inside)
+    tl.store(y_im + at, out_im.to(re.dtype), mask=inside)
+
+
+@triton.jit
+def backward(x_re, x_im, g_re, g_im, gx_re, gx_im, gw1, gb1, gw2, gb2, w1, b1, w2, b2, positions, blocks, threshold,
+             xb, xg, xi, xn, gb, gg, gi, gn, SHARES: tl.constexpr, GROUPS: tl.constexpr, FEATURES: tl.constexpr,
+             WIDTH: tl.constexpr, BLOCK: tl.constexpr, SILU: tl.constexpr, MULTIPLY: tl.constexpr,
+             PRECISION: tl.constexpr):  # fmt: skip
+    """Every SHARES-th block of positions of all images, of one group. `blocks`: of all images together."""
+    share, group = tl.program_id(0) // GROUPS, tl.program_id(0) % GROUPS
+    i = tl.arange(0, WIDTH)[None, :]
+    blocks_an_image = tl.cdiv(positions, BLOCK)
+    for block in range(share, blocks, SHARES):
+        image = (block // blocks_an_image).to(tl.int64)
+        n = (block % blocks_an_image) * BLOCK + tl.arange(0, BLOCK).to(tl.int64)[:, None]
+        inside = (i < FEATURES) & (n < positions)
+        at = image * xb + group * xg + i * xi + n * xn
+        of = image * gb + group * gg + i * gi + n * gn
+        re, im = tl.load(x_re + at, mask=inside, other=0.0), tl.load(x_im + at, mask=inside, other=0.0)
+        y_re = tl.load(g_re + of, mask=inside, other=0.0).to(tl.float32)
+        y_im = tl.load(g_im + of, mask=inside, other=0.0).to(tl.float32)
+        z_re, z_im = network_backward(
+            re.to(tl.float32), im.to(tl.float32), y_re, y_im, gw1, gb1, gw2, gb2, share, block > share, w1, b1, w2, b2,
+            group, threshold, GROUPS, FEATURES, WIDTH, BLOCK, SILU, MULTIPLY, PRECISION,
+        )  # fmt: skip
+        tl.store(gx_re + at, z_re.to(re.dtype), mask=inside)
+        tl.store(gx_im + at, z_im.to(re.dtype), mask=inside)
+        tl.debug_barrier()  # what one thread has added, another may read in the next turn
