@@ -12,6 +12,7 @@ from typing import Any
 
 import gpu_kernels
 import torch
+from provenance import provenance
 from torch import nn
 
 import spectralvision as sv
@@ -89,7 +90,7 @@ def main() -> None:
         from released_code import ReleasedCode
 
         released = ReleasedCode(options.released_code)
-    content: dict[str, Any] = {"device": torch.cuda.get_device_name(), "torch": torch.__version__}
+    content: dict[str, Any] = {"device": torch.cuda.get_device_name(), "measured": provenance()}
     for section in (same_inverse, rates, gpu_kernels.kernels, networks):
         content[section.__name__] = section(released)
         write_json(options.out, content)
