@@ -2,7 +2,8 @@
 
 A large batch writes every intermediate result to fresh memory, which costs more than the arithmetic of a spectral part.
 Where nothing is kept for a gradient, the images of a batch can go through the whole part one after the other instead;
-and of a large image the groups of its channels, where the part does not mix them.
+and of a large image the groups of its channels, where the part does not mix them. A part whose results take little
+memory beside what lies between them gains from it with gradients, too.
 """
 
 from collections.abc import Callable, Iterator
@@ -25,7 +26,7 @@ def in_portions(part: Callable[[Tensor], Tensor], x: Tensor, samples: int, owner
         samples: Of x that are about as many as should be worked on at a time.
         owner: The module that part is of: where it or one inside has forward hooks, these get to see the whole batch.
     """
-    if _whole(x, owner) or len(few := list(portions(x, samples))) < 2:
+    if _whole(x, owner) or torch.is_grad_enabled() or len(few := list(portions(x, samples))) < 2:
         return part(x)
     first = part(x[few[0]])
     out = _like(first, len(x), *first.shape[1:])
@@ -41,18 +42,25 @@ def in_portions_of_groups(
 ) -> Tensor:  # fmt: skip
     """part(x, groups) of maps x (B, C, H, W) whose groups of channels do not depend on each other either.
 
+    With gradients it is images that go one after the other, not groups: a gradient then needs memory for some images.
+
     Args:
         part: Gives maps of the shape of those that it gets, which are some groups of some images.
         groups: Of the C channels, equally large.
         x, samples, owner: As for `in_portions`; an image is cut where it holds `LARGE` times as many samples.
         chans: That a piece should have at least.
     """
+    everything = slice(0, groups)
     if _whole(x, owner):
-        return part(x, slice(0, groups))
+        return part(x, everything)
+    if torch.is_grad_enabled():
+        some = next(portions(x, samples), slice(0, 1))
+        pieces = x.split(some.stop)
+        return part(x, everything) if len(pieces) < 2 else torch.cat([part(piece, everything) for piece in pieces])
     parts, size = max(1, ceil(x[:1].numel() / (LARGE * samples))), x.shape[1] // groups
     few = max(ceil(groups / parts), ceil(chans / size))
     if few >= groups:
-        return in_portions(lambda images: part(images, slice(0, groups)), x, samples)
+        return in_portions(lambda images: part(images, everything), x, samples)
     out: Tensor | None = None
     for some in portions(x, samples):
         for start in range(0, groups, few):
@@ -66,10 +74,10 @@ def in_portions_of_groups(
 
 
 def _whole(x: Tensor, owner: nn.Module | None) -> bool:
-    """Whether x has to go through in one piece: seen by torch.fx, compilers, gradients, hooks; or not on a CPU."""
+    """Whether x has to go through in one piece: seen by torch.fx, compilers, hooks; or not on a CPU."""
     if not isinstance(x, Tensor) or torch.compiler.is_compiling() or torch.jit.is_tracing():
         return True
-    return torch.is_grad_enabled() or x.device.type != "cpu" or (owner is not None and _hooked(owner))
+    return x.device.type != "cpu" or (owner is not None and _hooked(owner))
 
 
 def _like(first: Tensor, *shape: int) -> Tensor:
