@@ -35,7 +35,7 @@ def photos(tmp_path):
 
 
 def epoch_of(loader, epoch):
-    loader.sampler.set_epoch(epoch)
+    loader.batch_sampler.sampler.set_epoch(epoch)
     return torch.cat([images for images, _ in loader])
 
 

@@ -14,6 +14,7 @@ from spectralvision.data.loading import eval_loader, num_workers
 from spectralvision.data.transforms import eval_transform
 from spectralvision.runs import UserError, read_json
 from spectralvision.tasks import classification
+from spectralvision.tasks.fitting import choose_device
 from spectralvision.tasks.loading import data_config, label_names, label_titles, load_model
 
 
@@ -153,7 +154,7 @@ def prepared(model: nn.Module, images: Images | Stream, engine: Engine) -> tuple
 
 def device_options(engine: Engine) -> dict[str, str]:
     """Lightning's words for where and how to compute."""
-    accelerator, precision = classification.choose_device(engine.device, engine.precision)
+    accelerator, precision = choose_device(engine.device, engine.precision)
     return {"accelerator": accelerator, "precision": precision}
 
 
