@@ -90,9 +90,9 @@ def wait_advice(share: float, recipe: "Classification", data: "Data", workers: i
         return f"{said}reading and computing share the CPU, so smaller files or a GPU help"
     if workers < cores:
         return f"{said}more --workers help (now {workers}, and there are {cores} cores for each device)"
-    side = median_side(data.split("train"))
-    if side > 2 * float(recipe.input_size):
-        return f"{said}smaller files help ({side:.0f} pixels on their shorter side, where the model takes {recipe.input_size})"
+    side, taken = median_side(data.split("train")), recipe.input_size
+    if side > 2 * float(taken):
+        return f"{said}smaller files help ({side:.0f} pixels on the shorter side, where the model takes {taken})"
     return f"{said}faster storage or parquet shards help, or a machine with more cores"
 
 

@@ -56,7 +56,8 @@ class Pace:
 
     def data_wait(self) -> float:
         """Share of the training time of this session that was spent waiting for data."""
-        seconds = getattr(self.trainer.profiler, "seconds", 0.0)
+        trainer: Any = self.trainer
+        seconds = getattr(trainer.profiler, "seconds", 0.0)
         return min(1.0, seconds / self.training) if self.training else 0.0
 
     def seconds_left(self) -> float:

@@ -25,8 +25,8 @@ LOOK = 50  # updates between looks at a loss on an accelerator, as each look wai
 class Classifier(pl.LightningModule):
     """Trains and judges a model that gives (B, num_classes) logits of (B, 3, H, W) images.
 
-    `class_weights` say what an image of each class weighs in the training loss. The loss is the sum over a batch divided
-    by its number of images, over all processes and portions: however it is cut, the gradient is the same.
+    `class_weights` say what an image of each class weighs in the training loss, which is the sum over a batch
+    divided by its number of images: however it is cut into processes and portions, the gradient is the same.
     """
 
     class_weights: Tensor | None
@@ -81,7 +81,7 @@ class Classifier(pl.LightningModule):
 
     def _whole(self, batch_idx: int, images: int) -> tuple[int, int]:
         """Images in the batch of which these are a part, and the number of its parts, whose losses are averaged."""
-        batches = getattr(getattr(self.trainer, "train_dataloader", None), "batch_sampler", None)
+        batches: Any = getattr(getattr(self.trainer, "train_dataloader", None), "batch_sampler", None)
         if not hasattr(batches, "whole"):
             return images, 1
         return batches.whole(batch_idx), batches.share.processes * batches.share.portions

@@ -66,4 +66,4 @@ def rank() -> int:
     """Which of the processes of a training this is, as its launcher says; 0 keeps the run folder and speaks."""
     from lightning.pytorch.utilities import rank_zero_only
 
-    return int(rank_zero_only.rank)
+    return int(rank_zero_only.rank)  # type: ignore[attr-defined]

@@ -178,7 +178,7 @@ def trainer_of(
     if bar:
         callbacks.append(ProgressBar(next((one for one in callbacks if isinstance(one, KeepBest)), None)))
     engine = (engine or Engine(devices=1, num_nodes=1)).resolved()
-    several = engine.processes > 1
+    several, devices, nodes = engine.processes > 1, int(engine.devices), int(engine.num_nodes)
     plugins: list[Any] = [WholeCheckpoints()]
     if not several:
         plugins.append(LightningEnvironment())  # whatever has started this process
@@ -187,8 +187,8 @@ def trainer_of(
     return pl.Trainer(
         accelerator=options["accelerator"],
         precision=options["precision"],
-        devices=engine.devices,
-        num_nodes=engine.num_nodes,
+        devices=devices,
+        num_nodes=nodes,
         strategy="ddp" if several and engine.strategy == "auto" else engine.strategy,
         callbacks=callbacks,
         plugins=plugins,
