@@ -136,8 +136,43 @@ def test_the_command_says_so_and_exits_with_143(photos, tmp_path, monkeypatch, c
 
 def command(*words):
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    line = [sys.executable, "-W", "error", "-m", "spectralvision.cli", "train", *map(str, words)]
-    return subprocess.Popen(line, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    line = [sys.executable, "-m", "spectralvision.cli", "train", *map(str, words)]
+    return subprocess.Popen(line, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+
+def succeed(*words):
+    process = command(*words)
+    _, said = process.communicate(timeout=300)
+    assert process.returncode == 0, said
+    return said
+
+
+def underway(process, run):
+    """Waits until a run has something to go on from."""
+    while not (run / "checkpoints" / "last.ckpt").exists():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+
+
+def children(process):
+    """Ids of the processes that a process has started."""
+    return [int(word) for word in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+
+
+@pytest.mark.slow
+def test_a_reader_that_dies_ends_it_with_a_sentence(photos, tmp_path):
+    run = tmp_path / "run"
+    process = command("--data", photos, *WORDS, "--epochs", "500", "--workers", "1", "--out", run)
+    underway(process, run)
+    time.sleep(1.0)
+    for reader in children(process):
+        os.kill(reader, signal.SIGKILL)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 2, said
+    last = said.strip().splitlines()[-1]
+    assert "error: a process that reads images has died, often for want of memory: fewer --workers may help; " in last
+    assert last.endswith(f"`spectralvision train --resume {run}` goes on.")
+    assert "Traceback" not in said
 
 
 @pytest.mark.slow
@@ -146,7 +181,7 @@ def test_killed_ten_times(photos, tmp_path, seed):
     """SIGKILL and SIGTERM in turn, each some moments after training has gone on."""
     whole, run, draw = tmp_path / "whole", tmp_path / "run", random.Random(seed)
     words = ["--data", photos, *WORDS, "--epochs", 20, "--workers", seed]
-    assert command(*words, "--out", whole).wait() == 0
+    succeed(*words, "--out", whole)
     hits = 0
     while hits < 10:
         process = command("--resume", run) if run.exists() else command(*words, "--out", run)
@@ -163,7 +198,7 @@ def test_killed_ten_times(photos, tmp_path, seed):
         assert process.returncode == (-9 if kind == signal.SIGKILL else 143), said
         assert "Traceback" not in said
         hits += 1
-    assert command("--resume", run).wait() == 0
+    succeed("--resume", run)
     equal(whole, run)
 
 
