@@ -93,7 +93,7 @@ def _dispatch(argv: list[str]) -> int:
         return 0
     with contextlib.redirect_stdout(sys.stderr):  # a library that prints must not get into the result
         result = job.run()
-    if verb == "train" and rank():
+    if verb in ("train", "evaluate") and rank():
         return 0  # the first of several processes speaks
     if job.json:
         print(json.dumps(result))

@@ -4,6 +4,8 @@ import csv
 import json
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -64,6 +66,19 @@ def same(alone, run):
         for name in ("train_top1", "train_loss", "val_top1", "val_loss", "lr", "step"):
             assert float(one[name]) == pytest.approx(float(two[name]), rel=1e-4), name
     assert all(round(7 * float(row["val_top1"]), 4).is_integer() for row in rows_of(run))
+
+
+def test_two_processes_judge_each_image_once(photos, alone):
+    words = ["--model", str(alone), "--data", str(photos), "--batch-size", "3", "--device", "cpu", "--workers", "0"]
+    line = [sys.executable, "-m", "spectralvision.cli", "evaluate", *words, "--per-class", "--json"]
+    first, second = (
+        json.loads(subprocess.run([*line, "--devices", devices], check=True, capture_output=True).stdout)
+        for devices in ("1", "2")
+    )
+    assert first["images"] == second["images"] == 7
+    assert first["per_class"] == second["per_class"]
+    for name in ("top1", "loss", "calibration_error"):
+        assert first[name] == pytest.approx(second[name], rel=1e-4)
 
 
 @pytest.mark.slow

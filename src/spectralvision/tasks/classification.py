@@ -14,8 +14,10 @@ from torchmetrics import Accuracy, MeanMetric, Metric, MetricCollection
 
 from spectralvision.data.loading import seeded
 from spectralvision.tasks import trial
+from spectralvision.tasks.engine import Engine
 from spectralvision.tasks.fitting import NotFiniteError, quiet, trainer_of
 from spectralvision.tasks.optimisation import Optimisation
+from spectralvision.tasks.processes import leave
 
 Batch = tuple[Tensor, Tensor]
 MIXING, DROPPING = 1, 2  # what a seed is for
@@ -72,7 +74,7 @@ class Classifier(pl.LightningModule):
         with seeded(self.seed, DROPPING, self.global_step, self.global_rank, batch_idx):
             torch.manual_seed(torch.initial_seed())  # reaches the accelerator's generator too
             logits = self.model(images)
-        total = cross_entropy(logits, targets, self.class_weights, label_smoothing=smoothing, reduction="sum")
+        total = cross_entropy(logits, targets, weight=self.class_weights, label_smoothing=smoothing, reduction="sum")
         loss = total / len(images)
         self._watch(loss.detach())
         self._count(self.train_scores, loss, logits, labels)
@@ -105,6 +107,11 @@ class Classifier(pl.LightningModule):
         self.seen += len(batch[1])
 
     test_step = validation_step
+
+    def on_test_epoch_end(self) -> None:
+        self.scores.compute()  # while all processes are there; kept until the reset
+        seen = torch.tensor(self.seen, device=self.device)
+        self.seen = int(self.trainer.strategy.reduce(seen, reduce_op="sum"))
 
     def predict_step(self, batch: Batch) -> Tensor:
         """(B, num_classes) probabilities, on the CPU."""
@@ -148,10 +155,15 @@ def _scores(**scores: Metric) -> MetricCollection:
 
 
 def evaluate(module: Classifier, loader: DataLoader[Any], options: dict[str, Any]) -> dict[str, Any]:
-    """Top-1, top-5 (None with five classes or fewer), loss, images and images per second over a loader."""
+    """Top-1, top-5 (None with five classes or fewer), loss, images and images per second over a loader.
+
+    With options["devices"] processes the loader is this one's share; the figures are those of all.
+    """
     start = time.monotonic()
     with quiet():
-        trainer_of(options).test(module, loader, verbose=False)
+        engine = Engine(devices=options.get("devices", 1), num_nodes=1)
+        trainer_of(options, engine=engine).test(module, loader, verbose=False)
+        leave()
     seconds = time.monotonic() - start
     scores = {name: float(value) for name, value in module.scores.compute().items()}
     images, module.seen = module.seen, 0

@@ -40,8 +40,8 @@ class Companions(Callback):
         self._over.set()
         for process in self._processes if kill else []:
             process.kill()
-        if torch.distributed.is_available() and torch.distributed.is_initialized() and not kill:
-            torch.distributed.destroy_process_group()
+        if not kill:
+            leave()
 
     def _watch(self) -> None:
         while not self._over.wait(1.0):
@@ -50,6 +50,12 @@ class Companions(Callback):
                 for process in self._processes:
                     process.kill()
                 os._exit(2)
+
+
+def leave() -> None:
+    """After work in common: what comes now is for this process alone."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def out_of_reach(error: BaseException) -> bool:
