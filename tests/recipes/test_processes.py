@@ -108,3 +108,15 @@ def test_a_lost_process_ends_the_others_with_a_sentence(photos, tmp_path):
     assert last.endswith(f"`spectralvision train --resume {run}` goes on.")
     assert "Traceback" not in said
     torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+
+
+@pytest.mark.slow
+def test_under_torchrun(photos, alone, tmp_path):
+    """It says how many there are, and starts them all at once."""
+    run = tmp_path / "run"
+    line = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
+    words = ["-m", "spectralvision.cli", "train", "--data", photos, *COMMON, *MIXED, "--out", run, "--json"]
+    done = subprocess.run([*line, *map(str, words)], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["run"] == str(run)
+    same(alone, run)

@@ -194,7 +194,7 @@ def eval_loader(
         return DataLoader(samples, batch_size=batch_size, **_options(workers))
     if len(images) < share.processes:
         raise UserError(f"{len(images)} images cannot be judged by {share.processes} processes: see --devices.")
-    rounds = -(-len(images) // (batch_size * share.processes))
+    rounds = min(-(-len(images) // (batch_size * share.processes)), len(images) // share.processes)  # none is empty
     batches = [part.tolist() for part in np.array_split(np.arange(len(images)), rounds * share.processes)]
     return DataLoader(samples, batch_sampler=batches[share.rank :: share.processes], **_options(workers))
 
