@@ -129,7 +129,7 @@ def disk_full(root, patch):
 
     def full(path, content):
         calls.append(path)
-        if len(calls) > 1:
+        if len(calls) > 2:  # the start and an epoch have gone well
             write(path, bytes(content)[:100])
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return write(path, content)

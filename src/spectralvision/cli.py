@@ -19,7 +19,8 @@ from typing import Annotated, Any
 import tyro
 
 from spectralvision.recipes import RECIPES, find_recipe
-from spectralvision.runs import UserError
+from spectralvision.runs import Stopped, UserError
+from spectralvision.tasks.engine import rank
 from spectralvision.verbs import Json, Verb
 from spectralvision.verbs.benchmark import Benchmark
 from spectralvision.verbs.convert import Convert
@@ -61,6 +62,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"{PROG}: error: {error}", file=sys.stderr)
         return 2
+    except Stopped as stop:
+        print(f"{PROG}: stopped by SIGTERM; {stop}", file=sys.stderr)
+        return 143
     except KeyboardInterrupt as interrupt:
         print(f"{PROG}: interrupted{f'; {interrupt}' if str(interrupt) else ''}", file=sys.stderr)
         return 130
@@ -89,6 +93,8 @@ def _dispatch(argv: list[str]) -> int:
         return 0
     with contextlib.redirect_stdout(sys.stderr):  # a library that prints must not get into the result
         result = job.run()
+    if verb in ("train", "evaluate") and rank():
+        return 0  # the first of several processes speaks
     if job.json:
         print(json.dumps(result))
     else:
@@ -140,7 +146,7 @@ class _Train(Verb):
             self._show_folds(result)
             return
         print(f"best     val top-1 {result['val_top1']:.2%} (epoch {result['best_epoch']} of {result['epochs']})")
-        print(f"seconds  {result['seconds']:.0f}")
+        print(f"seconds  {result['seconds']:.0f}, {result['data_wait']:.0%} of the training waiting for images")
         if result.get("report"):
             print(f"report   {result['report']}")
         print(f"next     spectralvision evaluate --model {run} --data {data}{where}")

@@ -26,6 +26,10 @@ class UserError(ValueError):
         return super().__str__().rsplit("UserError: ", 1)[-1].strip()
 
 
+class Stopped(KeyboardInterrupt):
+    """SIGTERM has ended a training, which can be resumed."""
+
+
 def require_extra(extra: str, *modules: str) -> None:
     """Raises `UserError` naming the install command when a module that an extra brings is missing."""
     missing = [module for module in modules if importlib.util.find_spec(module) is None]
@@ -81,6 +85,12 @@ def folder_beside(path: Path) -> Iterator[Path]:
         yield beside
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+
+
+def clear_unfinished(folder: Path) -> None:
+    """Removes what a process that was killed while it wrote has left beside the files of a folder."""
+    for left in folder.glob(".*.????????"):
+        left.unlink() if left.is_file() else shutil.rmtree(left, ignore_errors=True)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -8,7 +8,9 @@ import torch
 
 from spectralvision.data.loading import (
     EpochSampler,
+    PartBatches,
     Samples,
+    Share,
     eval_loader,
     median_side,
     num_workers,
@@ -17,6 +19,7 @@ from spectralvision.data.loading import (
 )
 from spectralvision.data.opening import open_data
 from spectralvision.data.transforms import Augmentation, eval_transform, train_transform
+from spectralvision.runs import UserError
 from tests.pictures import image_folder
 
 CONFIG = {
@@ -35,7 +38,7 @@ def photos(tmp_path):
 
 
 def epoch_of(loader, epoch):
-    loader.sampler.set_epoch(epoch)
+    loader.batch_sampler.sampler.set_epoch(epoch)
     return torch.cat([images for images, _ in loader])
 
 
@@ -84,6 +87,52 @@ def test_every_index_once_and_every_epoch_anew():
     assert sorted(index for _, index in first) == sorted(index for _, index in second) == list(range(50))
     assert [i for _, i in first] != [i for _, i in second]
     assert {epoch for epoch, _ in second} == {1}
+
+
+@pytest.mark.parametrize(("length", "batch", "processes", "portions"), [(29, 8, 2, 1), (32, 8, 2, 2), (60, 24, 3, 2)])
+def test_parts_make_the_batch(length, batch, processes, portions):
+    """All parts together are the batches of one process; what mixup pairs stays together."""
+    whole = list(PartBatches(EpochSampler(length, 0), batch))
+    parts = [list(PartBatches(EpochSampler(length, 0), batch, Share(r, processes, portions))) for r in range(processes)]
+    assert {len(one) for one in parts} == {len(whole) * portions}
+    for number, images in enumerate(whole):
+        mine = [one[number * portions + portion] for one in parts for portion in range(portions)]
+        assert sorted(key for part in mine for key in part) == sorted(images)
+        mirror = dict(zip(images, reversed(images), strict=True))
+        assert all(mirror[key] == other for part in mine for key, other in zip(part, reversed(part), strict=True))
+        sampler = PartBatches(EpochSampler(length, 0), batch, Share(0, processes, portions))
+        assert all(sampler.whole(number * portions + portion) == len(images) for portion in range(portions))
+
+
+def test_a_batch_too_small_for_its_parts_is_left_out():
+    assert [len(batch) for batch in PartBatches(EpochSampler(17, 0), 8)] == [8, 8]
+    assert [len(batch) for batch in PartBatches(EpochSampler(19, 0), 8, Share(1, 2, 1))] == [4, 4]
+    assert [len(batch) for batch in PartBatches(EpochSampler(20, 0), 8, Share(1, 2, 1))] == [4, 4, 2]
+
+
+def test_going_on_from_a_batch_reads_none_before_it():
+    batches = PartBatches(EpochSampler(20, 0), 4)
+    batches.sampler.set_epoch(3)
+    third = list(batches)[2:]
+    batches.sampler.set_epoch(4)
+    fourth = list(batches)
+    batches.go_on(3, 2)
+    assert list(batches) == third
+    assert len(batches) == 5
+    batches.sampler.set_epoch(4)
+    assert list(batches) == fourth
+
+
+@pytest.mark.parametrize(("batch", "processes"), [(5, 2), (4, 3), (64, 2), (1, 4)])
+def test_evaluation_over_processes_takes_each_image_once(photos, batch, processes):
+    images, transform = photos.splits["all"], eval_transform(CONFIG)
+    loaders = [eval_loader(images, transform, batch, 0, Share(rank, processes)) for rank in range(processes)]
+    assert len({len(loader) for loader in loaders}) == 1
+    indices = [index for loader in loaders for part in loader.batch_sampler for index in part]
+    assert sorted(indices) == list(range(len(images)))
+    assert all(0 < len(part) <= max(batch, 2) for loader in loaders for part in loader.batch_sampler)
+    with pytest.raises(UserError, match="18 images cannot be judged by 19 processes"):
+        eval_loader(images, transform, batch, 0, Share(0, 19))
 
 
 def test_evaluation_is_in_order_and_complete(photos):

@@ -159,12 +159,12 @@ def test_one_class_is_refused(tmp_path):
 
 
 def test_a_run_that_fails_says_so_in_its_record(photos, tmp_path, monkeypatch):
-    from spectralvision.tasks import classification
+    from spectralvision.tasks import fitting
 
     def broken(*args, **options):
         raise RuntimeError("out of luck")
 
-    monkeypatch.setattr(classification, "fit", broken)
+    monkeypatch.setattr(fitting, "fit", broken)
     recipe = Classification(data=str(photos), model="test_resnet", out=str(tmp_path / "run"))
     with pytest.raises(RuntimeError):
         recipe.run(lambda line: None)

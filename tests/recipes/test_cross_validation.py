@@ -7,7 +7,7 @@ import pytest
 from spectralvision.cli import main
 from spectralvision.recipes.classification import Classification
 from spectralvision.runs import UserError
-from spectralvision.tasks import classification
+from spectralvision.tasks import fitting
 from tests.pictures import image_folder
 
 FIELDS = {"model": "test_resnet", "epochs": 1, "workers": 0, "folds": 3}
@@ -34,7 +34,7 @@ def test_the_parts_make_the_figure(photos, tmp_path, capsys):
 
 def test_an_interrupted_one_goes_on(photos, tmp_path, monkeypatch):
     recipe = Classification(data=str(photos), out=str(tmp_path / "run"), **FIELDS)
-    fit, calls = classification.fit, []
+    fit, calls = fitting.fit, []
 
     def interrupted(*args, **options):
         calls.append(args)
@@ -43,7 +43,7 @@ def test_an_interrupted_one_goes_on(photos, tmp_path, monkeypatch):
         return fit(*args, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(classification, "fit", interrupted)
+        patch.setattr(fitting, "fit", interrupted)
         with pytest.raises(KeyboardInterrupt, match="1 of 3 trainings have ended, `spectralvision train --resume"):
             recipe.run(lambda line: None)
     first = (tmp_path / "run" / "fold-1" / "model.safetensors").stat().st_mtime_ns

@@ -16,13 +16,13 @@ from spectralvision.cli import main
 from spectralvision.recipes import telling
 from spectralvision.recipes.classification import Classification
 from spectralvision.tasks import classification as task
-from spectralvision.tasks import trial
+from spectralvision.tasks import fitting, trial
 from spectralvision.tasks.loading import describe
 from spectralvision.tasks.optimisation import Optimisation
 from tests.pictures import image_folder
 
 CPU = {"accelerator": "cpu", "precision": "32-true"}
-CLOCK = {"seconds", "images_per_second"}
+CLOCK = {"seconds", "images_per_second", "data_wait"}
 
 
 @pytest.fixture(scope="module")
@@ -47,10 +47,10 @@ def interrupted(recipe, at, **options):
     """Runs a recipe until Ctrl-C comes at a step."""
     true = task.Classifier.training_step
 
-    def step(module, batch):
+    def step(module, batch, batch_idx):
         if module.global_step == at:
             raise KeyboardInterrupt
-        return true(module, batch)
+        return true(module, batch, batch_idx)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(task.Classifier, "training_step", step)
@@ -174,12 +174,12 @@ def test_the_bar_shows_loss_top1_pace_and_time_left(photos, tmp_path, monkeypatc
     """With a terminal; without one there is a line an epoch instead."""
     seen = []
 
-    class Spy(task.ProgressBar):
+    class Spy(fitting.ProgressBar):
         def get_metrics(self, trainer, pl_module):
             seen.append(super().get_metrics(trainer, pl_module))
             return seen[-1]
 
-    monkeypatch.setattr(task, "ProgressBar", Spy)
+    monkeypatch.setattr(fitting, "ProgressBar", Spy)
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
     lines = []
     recipe_of(photos, tmp_path / "run").run(lines.append)

@@ -6,7 +6,8 @@ import torch
 from torch.utils.data import DataLoader, TensorDataset
 
 from spectralvision.runs import UserError
-from spectralvision.tasks.classification import Classifier, choose_device, evaluate, fit, predict
+from spectralvision.tasks.classification import Classifier, evaluate, predict
+from spectralvision.tasks.fitting import choose_device, fit
 from spectralvision.tasks.loading import describe, load_model
 from spectralvision.tasks.optimisation import Optimisation
 
@@ -168,11 +169,13 @@ def test_images_of_rare_classes_weigh_more_in_the_loss():
     losses = []
     for module in (plain, weighted):
         module.log = lambda *args, **options: None
-        module.trainer = type("Trainer", (), {"global_step": 0, "current_epoch": 0})()
+        module.trainer = type("Trainer", (), {"global_step": 0, "current_epoch": 0, "global_rank": 0})()
         losses.append(module.training_step((images, labels)))
     module.model.load_state_dict(classifier().model.state_dict())  # as before the two steps' batch statistics
     logits = module.model.train()(images)
-    by_hand = torch.nn.functional.cross_entropy(logits, labels, torch.tensor([0.5, 1.0, 1.0]), label_smoothing=0.1)
+    by_hand = torch.nn.functional.cross_entropy(
+        logits, labels, torch.tensor([0.5, 1.0, 1.0]), label_smoothing=0.1, reduction="sum"
+    ) / len(images)  # not by the sum of the weights, which would depend on how a batch is cut
     assert losses[1].item() == pytest.approx(by_hand.item(), rel=1e-5)
     assert losses[0].item() != pytest.approx(losses[1].item())
     assert "class_weights" not in weighted.state_dict()  # checkpoints are as before

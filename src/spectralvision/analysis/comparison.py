@@ -24,7 +24,7 @@ from spectralvision.analysis.speed import (
     training_step,
 )
 from spectralvision.runs import UserError, replacing
-from spectralvision.tasks.classification import choose_device
+from spectralvision.tasks.fitting import choose_device
 from spectralvision.tasks.loading import default_size, find_model, load_model
 
 

@@ -21,6 +21,7 @@ from spectralvision.data.loading import Samples, eval_loader, num_workers
 from spectralvision.data.transforms import Augmentation, eval_transform, train_transform
 from spectralvision.runs import UserError, read_json, write_text
 from spectralvision.tasks import classification
+from spectralvision.tasks.fitting import choose_device
 from spectralvision.tasks.inference import matched
 from spectralvision.tasks.loading import architecture, data_config, load_model
 
@@ -84,7 +85,7 @@ def _metrics(path: Path) -> list[dict[str, str]]:
 def _probabilities(model: nn.Module, images: Images | Stream, record: Mapping[str, Any]) -> np.ndarray:
     recipe, engine = record.get("recipe", {}), record.get("engine", {})
     batch = recipe.get("batch_size", 64)
-    options = engine or dict(zip(("accelerator", "precision"), classification.choose_device(), strict=True))
+    options = engine or dict(zip(("accelerator", "precision"), choose_device(), strict=True))
     # A stream is read a second time for its labels, so its order must not depend on workers.
     workers = 0 if isinstance(images, Stream) else num_workers(images, recipe.get("workers", "auto"))
     if isinstance(images, Images) and len(images) <= 2 * batch:

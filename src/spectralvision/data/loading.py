@@ -3,6 +3,7 @@
 import itertools
 import os
 import random
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -101,24 +102,101 @@ class EpochSampler(Sampler[tuple[int, int]]):
         return iter([(self.epoch, int(index)) for index in order])
 
 
+class Share(NamedTuple):
+    """What a process takes of a batch: its part in each of some portions, which it computes one after the other."""
+
+    rank: int = 0
+    processes: int = 1
+    portions: int = 1
+
+
+ALONE = Share()
+
+
+class PartBatches(Sampler[list[tuple[int, int]]]):
+    """The parts of each batch that are this process's, as lists of (epoch, index).
+
+    All processes together take each image of a batch once. Images that mixup pairs (the first with the last, the second
+    with the last but one ...) stay together. A last batch with fewer than two images a part is left out, as batch norm
+    needs two.
+    """
+
+    def __init__(self, sampler: EpochSampler, batch_size: int, share: Share = ALONE) -> None:
+        self.sampler, self.batch_size, self.share = sampler, batch_size, share
+        self._done = (0, 0)  # of this epoch, so many parts
+
+    def go_on(self, epoch: int, done: int) -> None:
+        """Begins with this epoch, after so many of its parts; later epochs are whole."""
+        self.sampler.set_epoch(epoch)
+        self._done = epoch, done
+
+    def whole(self, number: int) -> int:
+        """Images in the batch that part `number` of an epoch belongs to, over all processes and portions."""
+        start = number // self.share.portions * self.batch_size
+        return min(self.batch_size, len(self.sampler) - start)
+
+    def __len__(self) -> int:
+        full, rest = divmod(len(self.sampler), self.batch_size)
+        return (full + (rest >= 2 * self.share.processes * self.share.portions)) * self.share.portions
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        keys, (rank, processes, portions) = list(self.sampler), self.share
+        epoch, done = self._done
+        for number in range(done if epoch == self.sampler.epoch else 0, len(self)):
+            start, portion = number // portions * self.batch_size, number % portions
+            batch = keys[start : start + self.batch_size]
+            yield _part(batch, portion * processes + rank, processes * portions)
+
+
+def _part(batch: list[Any], number: int, parts: int) -> list[Any]:
+    """Part `number` of a batch: as many of its first half, and their mirror images in the second."""
+    half = len(batch) // 2
+    start, stop = half * number // parts, half * (number + 1) // parts
+    middle = batch[half : len(batch) - half] if number == parts - 1 else []
+    return batch[start:stop] + middle + batch[len(batch) - stop : len(batch) - start]
+
+
 def train_loader(
-    images: Images | Stream, transform: Transform, batch_size: int, seed: int, workers: int
+    images: Images | Stream, transform: Transform, batch_size: int, seed: int, workers: int, share: Share = ALONE
 ) -> DataLoader[Any]:
-    """Shuffled batches of (B, 3, H, W) and (B,); a last one of a single image is left out, as batch norm needs two."""
+    """Shuffled batches of (B, 3, H, W) and (B,), of which this process gets its share.
+
+    Raises:
+        UserError: A stream over several processes or in portions, which nothing divides evenly.
+    """
     options = _options(workers)
     if isinstance(images, Stream):
+        if share.processes * share.portions > 1:
+            raise UserError(
+                "a stream cannot be divided over --devices, --num-nodes or --accumulate: use a reader by index."
+            )
         if hasattr(images.dataset, "set_loader_cfg"):
             images.dataset.set_loader_cfg(num_workers=workers)
         return DataLoader(StreamedSamples(images, transform), batch_size=batch_size, drop_last=True, **options)
-    samples = Samples(images, transform, seed)
-    sampler, alone = EpochSampler(len(images), seed), len(images) % batch_size == 1
-    return DataLoader(samples, batch_size=batch_size, sampler=sampler, drop_last=alone, **options)
+    batches = PartBatches(EpochSampler(len(images), seed), batch_size, share)
+    return DataLoader(Samples(images, transform, seed), batch_sampler=batches, **options)
 
 
-def eval_loader(images: Images | Stream, transform: Transform, batch_size: int, workers: int) -> DataLoader[Any]:
-    """Batches in order, every image once."""
-    samples = StreamedSamples(images, transform) if isinstance(images, Stream) else Samples(images, transform)
-    return DataLoader(samples, batch_size=batch_size, **_options(workers))
+def eval_loader(
+    images: Images | Stream, transform: Transform, batch_size: int, workers: int, share: Share = ALONE
+) -> DataLoader[Any]:
+    """Batches in order, every image once: of several processes each gets equally many batches, and no image twice.
+
+    Raises:
+        UserError: There are fewer images than processes, or a stream, which nothing divides evenly.
+    """
+    if isinstance(images, Stream):
+        if share.processes > 1:
+            raise UserError("a stream cannot be divided over several processes: use a reader by index.")
+        return DataLoader(StreamedSamples(images, transform), batch_size=batch_size, **_options(workers))
+    samples = Samples(images, transform)
+    if share.processes == 1:
+        return DataLoader(samples, batch_size=batch_size, **_options(workers))
+    if len(images) < share.processes:
+        raise UserError(f"{len(images)} images cannot be judged by {share.processes} processes: see --devices.")
+    rounds = min(-(-len(images) // (batch_size * share.processes)), len(images) // share.processes)  # none is empty
+    batches = [part.tolist() for part in np.array_split(np.arange(len(images)), rounds * share.processes)]
+    return DataLoader(samples, batch_sampler=batches[share.rank :: share.processes], **_options(workers))
 
 
 def attempt_loader(images: Images, transform: Transform, batch_size: int, workers: int) -> DataLoader[Any]:
@@ -134,8 +212,9 @@ def _sorted_out(samples: list[tuple[int, Tensor | str]]) -> Attempt:
     return Attempt(images, [row for row, _ in good], failures)
 
 
-def num_workers(images: Images | Stream, wanted: int | str = "auto") -> int:
-    """Worker processes: as wanted; auto: none for tiny images in memory, else one a core and at most eight."""
+def num_workers(images: Images | Stream, wanted: int | str = "auto", processes: int = 1) -> int:
+    """Worker processes of each of the `processes` on this machine: as wanted; auto: none for tiny images in memory,
+    else one a core and at most eight."""
     if wanted != "auto":
         return int(wanted)
     base = images
@@ -143,7 +222,12 @@ def num_workers(images: Images | Stream, wanted: int | str = "auto") -> int:
         base = base.base
     if isinstance(base, ArrayImages):
         return 0
-    return min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    return max(1, min(8, num_cores() // processes))
+
+
+def num_cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def median_side(images: Images | Stream, sample: int = 64) -> float:
@@ -161,4 +245,10 @@ def _options(workers: int) -> dict[str, Any]:
         "num_workers": workers,
         "persistent_workers": workers > 0,
         "pin_memory": torch.cuda.is_available(),
+        "worker_init_fn": _unasked if workers else None,
     }
+
+
+def _unasked(worker: int) -> None:
+    """A scheduler sends SIGTERM to all processes at once; the reader's own process ends it when it has finished."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -23,6 +23,7 @@ from spectralvision.runs import (
     require_extra,
     write_json,
 )
+from spectralvision.tasks.engine import Engine, rank
 from spectralvision.tasks.optimisation import Auto, Optimisation
 
 if TYPE_CHECKING:  # a command that only shows its help loads neither
@@ -65,19 +66,21 @@ class Classification:
     """Passes over the training images; auto: 15 for digits and from trained weights, else 50, and up to 200 where the
     images are few."""
     batch_size: int | Auto = "auto"
-    """Images an update; auto: about 30 updates an epoch, 16 to 128."""
+    """Images an update, over all processes and portions together; auto: about 30 updates an epoch, 16 to 128."""
     input_size: int | Auto = "auto"
     """Side of the square input in pixels; auto: twice the images' own, up to what the model is made for."""
     seed: int = 0
     """The same seed gives the same result."""
     workers: int | Auto = "auto"
-    """Processes that read images; auto: one a core, none for tiny images. The result does not depend on it."""
+    """Processes that read images for each device; auto: one a core in all, none for tiny images. The result does not
+    depend on it."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where to compute."""
     precision: Literal["auto", "32", "bf16-mixed", "16-mixed"] = "auto"
     """Number format; auto: bf16-mixed where it is fast, else 32."""
     optimisation: Optimisation = field(default_factory=Optimisation)
     augmentation: Augmentation = field(default_factory=Augmentation)
+    engine: Engine = field(default_factory=Engine)
 
     def run(self, say: Say = print, dry_run: bool = False, resume: str | Path | None = None) -> dict[str, Any]:
         """Trains; returns what `run.json` holds of the result. `say` takes lines for the person who waits.
@@ -94,6 +97,9 @@ class Classification:
         refuse_outside(vars(self), RANGES)
         self.optimisation.check()
         self.augmentation.check()
+        self.engine.check()
+        if rank():
+            say = _silent
         if self.folds is not None and self.fold is None:
             from spectralvision.recipes.cross_validation import cross_validate
 
@@ -111,20 +117,25 @@ class Classification:
             raise UserError(f"{run} is not a run folder: --resume takes one that `spectralvision train` has begun.")
         fields: Any = read_json(Path(run) / "run.json").get("recipe")
         try:
-            parts = {"optimisation": Optimisation, "augmentation": Augmentation}
+            parts = {"optimisation": Optimisation, "augmentation": Augmentation, "engine": Engine}
             return cls(**(fields | {name: kind(**fields[name]) for name, kind in parts.items()}))
         except (TypeError, KeyError) as error:
             raise UserError(f"{Path(run) / 'run.json'} holds no recipe of this version ({error}).") from None
 
 
+def _silent(line: str) -> None:
+    """Of several processes the first one speaks."""
+
+
 def _train(recipe: Classification, say: Say, dry_run: bool, resume: Path | None) -> dict[str, Any]:
     from spectralvision.recipes import telling
     from spectralvision.tasks import classification as task
+    from spectralvision.tasks.fitting import choose_device, fit
     from spectralvision.tasks.loading import architecture
 
     start = time.monotonic()
-    accelerator, precision = task.choose_device(recipe.device, recipe.precision)
-    if resume is None:
+    accelerator, precision = choose_device(recipe.device, recipe.precision)
+    if resume is None and not rank():
         refuse_taken(recipe.out)
     data, notes = _data(recipe)
     recipe = _resolved(recipe, data)
@@ -133,38 +144,53 @@ def _train(recipe: Classification, say: Say, dry_run: bool, resume: Path | None)
     model, recipe = _model(recipe, data, fresh=resume is None)
     engine = {"accelerator": accelerator, "precision": precision}
     loaders = _loaders(recipe, data, model)
-    for line in itertools.chain(telling.announcement(recipe, data, model, engine, loaders), notes):
-        say(line)
+    if not rank():
+        for line in itertools.chain(telling.announcement(recipe, data, model, engine, loaders), notes):
+            say(line)
     if dry_run:
         return {"dry_run": True, "model": architecture(model), "recipe": asdict(recipe)}
-    run = resume or new_run_folder(f"{_word(data.name)}-{architecture(model)}", recipe.out)
+    run = resume or _folder(f"{_word(data.name)}-{architecture(model)}", recipe.out)
     with _recorded(run, telling.record(recipe, data, engine)) as status:
         assert recipe.epochs != "auto"
         weights = _class_weights(recipe.optimisation.class_weights, telling.train_counts(data))
         module = task.Classifier(model, recipe.optimisation, recipe.epochs, recipe.seed, weights)
-        best = task.fit(module, *loaders, run, engine, say, resume=resume is not None).best
-        assert best is not None, "every epoch validates"
+        keep = fit(module, *loaders, run, engine, say, resume is not None, recipe.engine)
+        assert keep.best is not None, "every epoch validates"
+        assert keep.pace is not None
         result = {
             "run": str(run),
             "model": architecture(model),
-            "val_top1": best["val_top1"],
-            "best_epoch": best["epoch"],
+            "val_top1": keep.best["val_top1"],
+            "best_epoch": keep.best["epoch"],
             "epochs": recipe.epochs,
+            "data_wait": round(keep.pace.data_wait(), 3),
             "seconds": round(time.monotonic() - start, 1),
         }
         status |= {"status": "finished", "results": result}
+    if rank():
+        return result
+    if advice := telling.wait_advice(result["data_wait"], recipe, data, loaders[0].num_workers, accelerator):
+        say(advice)
     from spectralvision.analysis import report
 
     return result | {"report": report.attempt(run, data, say)}
 
 
+def _folder(name: str, out: str | None) -> Path:
+    """The folder of a new run; only the first of several processes makes it, and the others write nothing."""
+    return Path(out or name) if rank() else new_run_folder(name, out)
+
+
 @contextlib.contextmanager
 def _recorded(run: Path, facts: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Keeps `run.json`: running, then what the block writes into the dictionary it gets, else how it ended."""
-    from spectralvision.tasks.classification import kept
+    from spectralvision.tasks.fitting import kept
 
-    write_json(run / "run.json", {"status": "running", **facts})
     status: dict[str, Any] = {"status": "failed"}
+    if rank():
+        yield status
+        return
+    write_json(run / "run.json", {"status": "running", **facts})
     try:
         yield status
         write_json(run / "run.json", status | facts)
@@ -176,7 +202,7 @@ def _recorded(run: Path, facts: dict[str, Any]) -> Iterator[dict[str, Any]]:
         with contextlib.suppress(OSError):  # on a full disk the record of the start stays
             write_json(run / "run.json", status | facts)
         if isinstance(error, KeyboardInterrupt):
-            raise KeyboardInterrupt(kept(run)) from None
+            raise type(error)(kept(run)) from None
         raise
 
 
@@ -213,13 +239,13 @@ def _refuse_resume(run: Path, data: "Data") -> None:
     import torch
 
     from spectralvision.recipes.telling import fingerprints
-    from spectralvision.tasks.classification import last_checkpoint
+    from spectralvision.tasks.checkpoints import last_checkpoint
 
     record, checkpoint = read_json(run / "run.json"), last_checkpoint(run)
     if record.get("status") == "finished":
         raise UserError(f"{run} is finished: `spectralvision train --model {run} --data DATA` trains its weights on.")
     if not checkpoint.is_file():
-        raise UserError(f"{run} holds no checkpoint to go on from: no epoch had ended, so start it anew.")
+        raise UserError(f"{run} holds no checkpoint to go on from: no step had been taken, so start it anew.")
     if record.get("data", {}).get("fingerprints") != fingerprints(data):
         raise UserError(f"{data.name} holds other images than {run} was trained on: start a new run.")
     try:
@@ -240,7 +266,11 @@ def _resolved(recipe: Classification, data: "Data") -> Classification:
         batch = min(max(2 ** round(math.log2(max(num_train, 1) / UPDATES)), 16), 128)
     else:
         batch = recipe.batch_size
-    batch = max(2, min(batch, num_train)) // 2 * 2  # even: mixup pairs the images of a batch
+    engine = recipe.engine.resolved()
+    pairs = 2 * engine.parts  # mixup pairs the images of each part of a batch
+    if pairs > max(num_train, 2):
+        raise UserError(f"{data.name} has {num_train} training images, too few for {engine.parts} parts of a batch.")
+    batch = max(pairs, min(batch, num_train) // pairs * pairs)
     if isinstance(epochs, str):
         enough = math.ceil(LEARNING / math.ceil(num_train / batch))
         epochs = min(max(50, enough), 200) if data.photographs and not trained else 15
@@ -254,7 +284,9 @@ def _resolved(recipe: Classification, data: "Data") -> Classification:
     if fields.class_weights == "auto":
         fields = replace(fields, class_weights=1.0 if uneven(train_counts(data)) else 0.0)
     augmentation = recipe.augmentation.resolved(data)
-    return replace(recipe, epochs=epochs, batch_size=batch, optimisation=fields, augmentation=augmentation)
+    return replace(
+        recipe, epochs=epochs, batch_size=batch, optimisation=fields, augmentation=augmentation, engine=engine
+    )
 
 
 def _class_weights(power: "float | Auto", counts: list[int]) -> list[float] | None:
@@ -316,11 +348,13 @@ def _loaders(recipe: Classification, data: "Data", model: "nn.Module") -> tuple[
     from spectralvision.tasks.loading import data_config
 
     config, train, batch = data_config(model), data.split("train"), recipe.batch_size
-    workers = loading.num_workers(train, recipe.workers)
+    engine = recipe.engine
+    workers = loading.num_workers(train, recipe.workers, int(engine.devices))
+    share = loading.Share(rank(), engine.processes, engine.accumulate)
     assert batch != "auto"
     return (
-        loading.train_loader(train, train_transform(recipe.augmentation, config), batch, recipe.seed, workers),
-        loading.eval_loader(data.split("val"), eval_transform(config), batch, workers),
+        loading.train_loader(train, train_transform(recipe.augmentation, config), batch, recipe.seed, workers, share),
+        loading.eval_loader(data.split("val"), eval_transform(config), batch // engine.parts, workers, share),
     )
 
 

@@ -31,6 +31,8 @@ def cross_validate(recipe: "Classification", say: "Say", dry_run: bool, resume: 
 
     start, folds = time.monotonic(), recipe.folds
     assert folds is not None
+    if recipe.engine.resolved().processes > 1:
+        raise UserError("--folds trains on one device: leave --devices out, or do one --fold after another.")
     if resume is None:
         # Refuses what cannot work, before there is a folder. A true beginning says it all again.
         first = replace(recipe, fold=1).run(say if dry_run else lambda line: None, dry_run=True)
@@ -69,7 +71,7 @@ def cross_validate(recipe: "Classification", say: "Say", dry_run: bool, resume: 
 
 def _fold(recipe: "Classification", say: "Say") -> dict[str, Any]:
     """One training, or what it came to if it has ended before."""
-    from spectralvision.tasks.classification import last_checkpoint
+    from spectralvision.tasks.checkpoints import last_checkpoint
 
     run = Path(str(recipe.out))
     record = read_json(run / "run.json") if (run / "run.json").is_file() else {}

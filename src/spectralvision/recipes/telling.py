@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from spectralvision.recipes.classification import Classification
 
 FEW = 50  # validation images below which top-1 is coarse
+WAIT = 0.1  # share of the training time spent waiting for data above which something should be changed
 UNEVEN = 5  # times as many images in the largest class as in the smallest
 
 
@@ -43,10 +44,11 @@ def announcement(
         f"model  {architecture(model)}: {millions:.2f} M parameters, {_macs(model)}, {weights}, {recipe.input_size} x "
         f"{recipe.input_size} pixels"
     )
+    several = f", {recipe.engine.processes} processes" if recipe.engine.processes > 1 else ""
     yield (
         f"train  {recipe.epochs} epoch{'' if recipe.epochs == 1 else 's'}, batch {recipe.batch_size}, "
         f"learning rate {recipe.optimisation.lr:g}, "
-        f"on {engine['accelerator']} in {engine['precision']}, about "
+        f"on {engine['accelerator']} in {engine['precision']}{several}, about "
         f"{spoken(expected_seconds(recipe, model, engine, *loaders))}"
     )
 
@@ -63,14 +65,35 @@ def expected_seconds(
 
     assert not isinstance(recipe.epochs, str)
     assert not isinstance(recipe.batch_size, str)
-    computing = seconds_per_step(model, recipe.optimisation, recipe.batch_size, engine) / recipe.batch_size
+    part = recipe.batch_size // recipe.engine.parts
+    computing = seconds_per_step(model, recipe.optimisation, part, engine) / part / recipe.engine.processes
     total = 0.0
     for loader, passes in ((train, 1.0), (val, 1 / 3)):
-        reading = _seconds_per_image(loader) / max(1, loader.num_workers)
+        reading = _seconds_per_image(loader) / max(1, loader.num_workers) / recipe.engine.processes
         beside = loader.num_workers > 0 and engine["accelerator"] != "cpu"
-        images = len(loader) * recipe.batch_size
+        images = len(loader) * part * recipe.engine.processes
         total += images * (max(passes * computing, reading) if beside else passes * computing + reading)
     return max(recipe.epochs * total, 1.0)
+
+
+def wait_advice(share: float, recipe: "Classification", data: "Data", workers: int, accelerator: str) -> str | None:
+    """What to change where training has waited for data more than a tenth of its time; None where it has not."""
+    from spectralvision.data.loading import median_side, num_cores
+
+    if share <= WAIT:
+        return None
+    said = f"note   {share:.0%} of the training time was spent waiting for images: "
+    cores = num_cores() // int(recipe.engine.devices)
+    if workers == 0 and cores > 1:
+        return f"{said}--workers {1 if accelerator == 'cpu' else cores} reads them meanwhile"
+    if accelerator == "cpu":
+        return f"{said}reading and computing share the CPU, so smaller files or a GPU help"
+    if workers < cores:
+        return f"{said}more --workers help (now {workers}, and there are {cores} cores for each device)"
+    side, taken = median_side(data.split("train")), recipe.input_size
+    if side > 2 * float(taken):
+        return f"{said}smaller files help ({side:.0f} pixels on the shorter side, where the model takes {taken})"
+    return f"{said}faster storage or parquet shards help, or a machine with more cores"
 
 
 def _seconds_per_image(loader: "DataLoader[Any]", sample: int = 8) -> float:

@@ -10,21 +10,34 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Callback, RichProgressBar
-from lightning.pytorch.plugins.io import TorchCheckpointIO
+from lightning.pytorch.profilers import Profiler
 
-from spectralvision.runs import replacing, spoken, write_text
+from spectralvision.runs import spoken, write_text
 from spectralvision.tasks.loading import save_model
 
 
-class WholeCheckpoints(TorchCheckpointIO):
-    """Checkpoints written beside, then renamed: a kill or a full disk leaves the one before."""
+class Waiting(Profiler):
+    """Seconds in which training has waited for its next batch, by what Lightning's profiler is told.
 
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        buffer = io.BytesIO()  # torch's own writer says neither OSError nor why
-        torch.save(checkpoint, buffer)
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        with replacing(Path(path)) as beside:
-            beside.write_bytes(buffer.getbuffer())
+    An accelerator computes while Python has gone ahead to the next batch. So its work is waited for before the clock
+    starts: once in `every` batches, which stand for the others.
+    """
+
+    def __init__(self, every: int = 1) -> None:
+        super().__init__()
+        self.every, self.seconds = every, 0.0
+        self._batches, self._since = 0, 0.0
+
+    def start(self, action_name: str) -> None:
+        if action_name.endswith("train_dataloader_next"):
+            self._batches += 1
+            if self.every > 1 and self._batches % self.every == 0:
+                torch.accelerator.synchronize()
+            self._since = time.monotonic()
+
+    def stop(self, action_name: str) -> None:
+        if action_name.endswith("train_dataloader_next") and self._batches % self.every == 0:
+            self.seconds += self.every * (time.monotonic() - self._since)
 
 
 class Pace:
@@ -38,8 +51,14 @@ class Pace:
     def images_per_second(self) -> float:
         """Since this session began, validation left out."""
         ongoing = 0.0 if self.epoch_start is None else time.monotonic() - self.epoch_start
-        batch = getattr(self.trainer.train_dataloader, "batch_size", None) or 1
+        batch = batch_size(self.trainer.train_dataloader)
         return batch * (self.trainer.global_step - self.first) / max(self.training + ongoing, 1e-9)
+
+    def data_wait(self) -> float:
+        """Share of the training time of this session that was spent waiting for data."""
+        trainer: Any = self.trainer
+        seconds = getattr(trainer.profiler, "seconds", 0.0)
+        return min(1.0, seconds / self.training) if self.training else 0.0
 
     def seconds_left(self) -> float:
         """If it goes on as it went, validation included."""
@@ -55,8 +74,14 @@ class Pace:
             self.training, self.epoch_start = self.training + time.monotonic() - self.epoch_start, None
 
 
+def batch_size(loader: Any) -> int:
+    """Images an update, over all processes."""
+    return int(getattr(loader.batch_sampler, "batch_size", None) or loader.batch_size or 1)
+
+
 class KeepBest(Callback):
-    """After each validation: a row of `metrics.csv`, a line where no progress bar is, and the best weights so far.
+    """After each validation: a row of `metrics.csv` and of the loggers, a line where no progress bar is, and the best
+    weights so far.
 
     The best is the highest validation top-1, of equals the one with the lowest loss. Rows travel in the checkpoint, so
     that a resumed run goes on with them.
@@ -70,15 +95,19 @@ class KeepBest(Callback):
         self._start = time.monotonic()
 
     def state_dict(self) -> dict[str, Any]:
-        return {"rows": self.rows, "best": self.best}
+        return {"rows": self.rows, "best": self.best, "seconds": time.monotonic() - self._start}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.rows, self.best = list(state_dict["rows"]), state_dict["best"]
-        self._start = time.monotonic() - self.rows[-1]["seconds"]
+        self._start = time.monotonic() - state_dict["seconds"]
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.pace = Pace(trainer)
+        self.pace.begin_epoch()
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self.pace = self.pace or Pace(trainer)
-        self.pace.begin_epoch()
+        if self.pace:
+            self.pace.begin_epoch()
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self.pace:
@@ -99,13 +128,18 @@ class KeepBest(Callback):
             **{f"train_{name}": value for name, value in train.items()},
             **{f"val_{name}": value for name, value in val.items()},
             "images_per_second": round(self.pace.images_per_second(), 1),
+            "data_wait": round(self.pace.data_wait(), 3),
             "seconds": round(time.monotonic() - self._start, 1),
         }
         if self.best is None or (-val["top1"], val["loss"]) < (-self.best["val_top1"], self.best["val_loss"]):
-            save_model(module.model, self.run)
             self.best = row
+            if trainer.is_global_zero:
+                save_model(module.model, self.run)
         self.rows.append(row)
-        self._write()
+        if trainer.is_global_zero:
+            self._write()
+        for logger in trainer.loggers:
+            logger.log_metrics(row, step=trainer.global_step)
         if self.say:
             self.say(self._line(row, trainer))
 

@@ -1,19 +1,10 @@
-"""Classification: the Lightning module, and training, evaluation and prediction on the same engine."""
+"""Classification: the Lightning module, and evaluation and prediction with it. `tasks.fitting` trains it."""
 
-import errno
-import logging
-import signal
-import sys
 import time
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint
 from timm.data import Mixup
 from timm.scheduler import create_scheduler_v2
 from torch import Tensor, nn
@@ -22,24 +13,22 @@ from torch.utils.data import DataLoader
 from torchmetrics import Accuracy, MeanMetric, Metric, MetricCollection
 
 from spectralvision.data.loading import seeded
-from spectralvision.runs import UserError
 from spectralvision.tasks import trial
-from spectralvision.tasks.callbacks import KeepBest, ProgressBar, WholeCheckpoints
+from spectralvision.tasks.engine import Engine
+from spectralvision.tasks.fitting import NotFiniteError, quiet, trainer_of
 from spectralvision.tasks.optimisation import Optimisation
+from spectralvision.tasks.processes import leave
 
 Batch = tuple[Tensor, Tensor]
 MIXING, DROPPING = 1, 2  # what a seed is for
 LOOK = 50  # updates between looks at a loss on an accelerator, as each look waits for it
 
 
-class NotFiniteError(ArithmeticError):
-    """The loss is no number any more."""
-
-
 class Classifier(pl.LightningModule):
     """Trains and judges a model that gives (B, num_classes) logits of (B, 3, H, W) images.
 
-    `class_weights` say what an image of each class weighs in the training loss.
+    `class_weights` say what an image of each class weighs in the training loss, which is the sum over a batch
+    divided by its number of images: however it is cut into processes and portions, the gradient is the same.
     """
 
     class_weights: Tensor | None
@@ -73,22 +62,31 @@ class Classifier(pl.LightningModule):
         if dataset is not None and hasattr(dataset.dataset, "set_epoch"):
             dataset.dataset.set_epoch(self.current_epoch)
 
-    def training_step(self, batch: Batch) -> Tensor:
+    def training_step(self, batch: Batch, batch_idx: int = 0) -> Tensor:
         assert self.optimisation is not None
         images, labels = batch
+        whole, parts = self._whole(batch_idx, len(images))
         targets, smoothing = labels, self.optimisation.label_smoothing
-        if self.mix is not None and len(images) % 2 == 0:  # it pairs images; the last batch may be odd
+        if self.mix is not None and whole % 2 == 0:  # it pairs images; the last batch may be odd
             with seeded(self.seed, MIXING, self.global_step):
                 images, targets = self.mix(images, labels)
             smoothing = 0.0  # is in the mixed targets already
-        with seeded(self.seed, DROPPING, self.global_step):
+        with seeded(self.seed, DROPPING, self.global_step, self.global_rank, batch_idx):
             torch.manual_seed(torch.initial_seed())  # reaches the accelerator's generator too
             logits = self.model(images)
-        loss = cross_entropy(logits, targets, weight=self.class_weights, label_smoothing=smoothing)
+        total = cross_entropy(logits, targets, weight=self.class_weights, label_smoothing=smoothing, reduction="sum")
+        loss = total / len(images)
         self._watch(loss.detach())
         self._count(self.train_scores, loss, logits, labels)
-        self.log("loss", loss.detach(), prog_bar=True, logger=False)
-        return loss
+        self.log("loss", loss.detach(), prog_bar=True)
+        return total * parts / whole
+
+    def _whole(self, batch_idx: int, images: int) -> tuple[int, int]:
+        """Images in the batch of which these are a part, and the number of its parts, whose losses are averaged."""
+        batches: Any = getattr(getattr(self.trainer, "train_dataloader", None), "batch_sampler", None)
+        if not hasattr(batches, "whole"):
+            return images, 1
+        return batches.whole(batch_idx), batches.share.processes * batches.share.portions
 
     def _watch(self, loss: Tensor) -> None:
         lost = torch.zeros((), dtype=torch.int64, device=loss.device) if self._lost is None else self._lost
@@ -110,6 +108,11 @@ class Classifier(pl.LightningModule):
 
     test_step = validation_step
 
+    def on_test_epoch_end(self) -> None:
+        self.scores.compute()  # while all processes are there; kept until the reset
+        seen = torch.tensor(self.seen, device=self.device)
+        self.seen = int(self.trainer.strategy.reduce(seen, reduce_op="sum"))
+
     def predict_step(self, batch: Batch) -> Tensor:
         """(B, num_classes) probabilities, on the CPU."""
         return self.model(batch[0]).float().softmax(dim=-1).cpu()
@@ -120,6 +123,9 @@ class Classifier(pl.LightningModule):
                 score.update(loss.detach().float(), weight=len(labels))
             else:
                 score.update(logits.detach(), labels)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self._refuse_lost()
 
     def configure_optimizers(self) -> Any:
         fields, trainer = self.optimisation, self.trainer
@@ -148,99 +154,16 @@ def _scores(**scores: Metric) -> MetricCollection:
     return MetricCollection(dict(scores), compute_groups=False)  # type: ignore[arg-type]
 
 
-def choose_device(device: str = "auto", precision: str = "auto") -> tuple[str, str]:
-    """(accelerator, precision): the accelerator at hand, and bfloat16 where it is fast, else float32.
-
-    Raises:
-        UserError: There is no such device here.
-    """
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if device == "auto":
-        device = next(name for name, is_there in there.items() if is_there)
-    if not there[device]:
-        raise UserError(f"--device {device}: this machine has none, or torch does not find it; --device cpu works.")
-    if precision == "auto":
-        cuda = device == "cuda" and torch.cuda.is_available()
-        precision = "bf16-mixed" if cuda and torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
-    return device, {"32": "32-true"}.get(precision, precision)
-
-
-def fit(module: Classifier, train: DataLoader[Any], val: DataLoader[Any], run: Path, options: dict[str, Any],
-        say: Callable[[str], None], resume: bool = False) -> KeepBest:  # fmt: skip
-    """Trains; the best weights, metrics and the last checkpoint are in `run` when it returns or is interrupted.
-
-    With `resume` it goes on from that checkpoint; the result is that of a run without the interruption.
-
-    Raises:
-        KeyboardInterrupt: On Ctrl-C, after Lightning has closed down.
-        UserError: The loss is no number any more, the disk is full, or memory does not suffice.
-    """
-    fields = module.optimisation
-    assert fields is not None
-    keep = KeepBest(run, say=None if sys.stderr.isatty() else say)
-    last = ModelCheckpoint(run / "checkpoints", filename="last", save_top_k=1, enable_version_counter=False)
-    callbacks: list[Callback] = [keep, last]  # KeepBest before the average is swapped out again
-    if fields.ema is not None:
-        callbacks.append(EMAWeightAveraging(decay=fields.ema))
-    with _quiet():
-        trainer = _trainer(
-            options,
-            callbacks,
-            max_epochs=module.epochs,
-            gradient_clip_val=fields.clip_grad,
-            plugins=[WholeCheckpoints()],
-        )
-        checkpoint = str(last_checkpoint(run)) if resume else None
-        failure, resumable = None, False
-        try:
-            trainer.fit(module, train, val, ckpt_path=checkpoint, weights_only=True)
-        except SystemExit:
-            if not trainer.interrupted:
-                raise
-            signal.signal(signal.SIGINT, signal.default_int_handler)  # Lightning left it ignored
-            raise KeyboardInterrupt from None
-        except Exception as error:
-            failure, resumable = _mishap(error)
-            if failure is None:
-                raise
-    if failure is not None:  # outside of the handler, which keeps the tensors of the failed step alive
-        if failure == MEMORY:
-            failure = trial.too_large(module.model.cpu(), fields, train.batch_size or 1, options)
-        raise UserError(f"{failure.rstrip('.')}; {kept(run, resumable)}.")
-    return keep
-
-
-MEMORY = "out of memory"
-
-
-def last_checkpoint(run: Path) -> Path:
-    """Where a run keeps what it goes on from."""
-    return run / "checkpoints" / "last.ckpt"
-
-
-def kept(run: Path, resumable: bool = True) -> str:
-    """What an unfinished run holds, and how it goes on, in words."""
-    if not (run / "model.safetensors").exists():
-        return f"no epoch had ended, so {run} holds no weights"
-    on = f"; `spectralvision train --resume {run}` goes on" if resumable and last_checkpoint(run).exists() else ""
-    return f"the best weights so far are in {run}{on}"
-
-
-def _mishap(error: Exception) -> tuple[str | None, bool]:
-    """What the person who waits can mend, in words, and whether going on mends it; None for our own mistakes."""
-    if isinstance(error, NotFiniteError):
-        return f"{error}: a lower --lr or --precision 32 may help", False
-    if trial.out_of_memory(error):
-        return MEMORY, False
-    full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left on device" in str(error)
-    return (f"the disk is full ({error})" if full else None), full
-
-
 def evaluate(module: Classifier, loader: DataLoader[Any], options: dict[str, Any]) -> dict[str, Any]:
-    """Top-1, top-5 (None with five classes or fewer), loss, images and images per second over a loader."""
+    """Top-1, top-5 (None with five classes or fewer), loss, images and images per second over a loader.
+
+    With options["devices"] processes the loader is this one's share; the figures are those of all.
+    """
     start = time.monotonic()
-    with _quiet():
-        _trainer(options).test(module, loader, verbose=False)
+    with quiet():
+        engine = Engine(devices=options.get("devices", 1), num_nodes=1)
+        trainer_of(options, engine=engine).test(module, loader, verbose=False)
+        leave()
     seconds = time.monotonic() - start
     scores = {name: float(value) for name, value in module.scores.compute().items()}
     images, module.seen = module.seen, 0
@@ -256,44 +179,5 @@ def evaluate(module: Classifier, loader: DataLoader[Any], options: dict[str, Any
 
 def predict(module: Classifier, loader: DataLoader[Any], options: dict[str, Any]) -> Tensor:
     """(N, num_classes) probabilities of the images of a loader, in order."""
-    with _quiet():
-        return torch.cat(_trainer(options).predict(module, loader))  # type: ignore[arg-type]
-
-
-def _trainer(options: dict[str, Any], callbacks: list[Callback] | None = None, **fields: Any) -> pl.Trainer:
-    bar = sys.stderr.isatty()
-    callbacks = list(callbacks or [])
-    if bar:
-        callbacks.append(ProgressBar(next((one for one in callbacks if isinstance(one, KeepBest)), None)))
-    return pl.Trainer(
-        accelerator=options["accelerator"],
-        precision=options["precision"],
-        devices=1,
-        callbacks=callbacks,
-        logger=False,
-        enable_checkpointing=any(isinstance(callback, ModelCheckpoint) for callback in callbacks),
-        enable_progress_bar=bar,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        use_distributed_sampler=False,
-        **fields,
-    )
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keeps Lightning's notices about devices and workers out of the terminal; warnings of its code paths stay."""
-    logger = logging.getLogger("lightning.pytorch")
-    level = logger.level
-    logger.setLevel(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-            warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
-            warnings.filterwarnings(
-                "ignore", message="Your `IterableDataset` has `__len__` defined"
-            )  # timm's share out
-            warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.*")  # Lightning against newer torch
-            yield
-    finally:
-        logger.setLevel(level)
+    with quiet():
+        return torch.cat(trainer_of(options).predict(module, loader))  # type: ignore[arg-type]

@@ -10,10 +10,12 @@ from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassCalibrationError, MulticlassStatScores
 
 from spectralvision.data.datasets import Data, Images, Stream, carve_as_trained, fingerprint
-from spectralvision.data.loading import eval_loader, num_workers
+from spectralvision.data.loading import Share, eval_loader, num_workers
 from spectralvision.data.transforms import eval_transform
 from spectralvision.runs import UserError, read_json
 from spectralvision.tasks import classification
+from spectralvision.tasks.engine import rank
+from spectralvision.tasks.fitting import choose_device
 from spectralvision.tasks.loading import data_config, label_names, label_titles, load_model
 
 
@@ -29,6 +31,8 @@ class Engine:
     """auto, cpu, cuda or mps."""
     precision: str = "auto"
     """auto, 32, bf16-mixed or 16-mixed."""
+    devices: int = 1
+    """Processes on this machine, one a device."""
 
 
 class Judge(classification.Classifier):
@@ -44,6 +48,10 @@ class Judge(classification.Classifier):
             },
             compute_groups=False,
         )
+
+    def on_test_epoch_end(self) -> None:
+        super().on_test_epoch_end()
+        self.details.compute()
 
     def _count(self, scores: MetricCollection, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
         super()._count(scores, loss, logits, labels)
@@ -144,16 +152,18 @@ def cut_as_trained(data: Data, name: str) -> Data:
     return carve_as_trained(data, read_json(record).get("data", {})) if record.is_file() else data
 
 
-def prepared(model: nn.Module, images: Images | Stream, engine: Engine) -> tuple[Any, dict[str, str]]:
+def prepared(model: nn.Module, images: Images | Stream, engine: Engine) -> tuple[Any, dict[str, Any]]:
     """Batches of a model's input, and where to compute them."""
     options = device_options(engine)
-    loader = eval_loader(images, eval_transform(data_config(model)), engine.batch_size, workers_for(images, engine))
-    return loader, options
+    share = Share(rank() if engine.devices > 1 else 0, engine.devices)
+    workers = workers_for(images, engine)
+    loader = eval_loader(images, eval_transform(data_config(model)), engine.batch_size, workers, share)
+    return loader, options | {"devices": engine.devices}
 
 
 def device_options(engine: Engine) -> dict[str, str]:
     """Lightning's words for where and how to compute."""
-    accelerator, precision = classification.choose_device(engine.device, engine.precision)
+    accelerator, precision = choose_device(engine.device, engine.precision)
     return {"accelerator": accelerator, "precision": precision}
 
 
@@ -161,4 +171,4 @@ def workers_for(images: Images | Stream, engine: Engine) -> int:
     """Processes that read: none where there is one batch only, as starting them takes longer."""
     if engine.workers == "auto" and isinstance(images, Images) and len(images) <= engine.batch_size:
         return 0
-    return num_workers(images, engine.workers)
+    return num_workers(images, engine.workers, engine.devices)

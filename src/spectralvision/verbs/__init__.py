@@ -57,4 +57,10 @@ def engine(job: Any) -> "Engine":
     from spectralvision.tasks.inference import Engine
 
     refuse_outside(vars(job), {"batch_size": (1, math.inf), "workers": (0, math.inf)})
-    return Engine(batch_size=job.batch_size, workers=job.workers, device=job.device, precision=job.precision)
+    return Engine(
+        batch_size=job.batch_size,
+        workers=job.workers,
+        device=job.device,
+        precision=job.precision,
+        devices=getattr(job, "devices", 1),
+    )

@@ -1,10 +1,11 @@
 """`spectralvision evaluate`."""
 
 import dataclasses
+import math
 import sys
 from typing import Any
 
-from spectralvision.runs import UserError, require_extra
+from spectralvision.runs import UserError, refuse_outside, require_extra
 from spectralvision.verbs import BatchSize, Device, Json, Precision, Verb, Workers, engine, print_table
 
 
@@ -26,6 +27,8 @@ class Evaluate(Verb):
     """Also tell, of each class, how many of its images are recognised and how many answers naming it are right."""
     batch_size: BatchSize = 64
     workers: Workers = "auto"
+    devices: int = 1
+    """Processes, one a device, that share the images of one model; each image is judged once."""
     device: Device = "auto"
     precision: Precision = "auto"
     json: Json = False
@@ -34,6 +37,9 @@ class Evaluate(Verb):
         """The figures of one model, or those of several under "evaluations"."""
         if not self.model:
             raise UserError("evaluate needs a run folder, or a model's name, after --model.")
+        refuse_outside({"devices": self.devices}, {"devices": (1, math.inf)})
+        if self.devices > 1 and len(self.model) > 1:
+            raise UserError("--devices is for one model at a time: name one after --model.")
         require_extra("train", "lightning", "torchmetrics", "rich", "scipy")
         from spectralvision.data.opening import open_data
         from spectralvision.tasks import inference
