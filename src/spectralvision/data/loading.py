@@ -102,15 +102,23 @@ class EpochSampler(Sampler[tuple[int, int]]):
 
 
 def train_loader(
-    images: Images | Stream, transform: Transform, batch_size: int, seed: int, workers: int
+    images: Images | Stream,
+    transform: Transform,
+    batch_size: int,
+    seed: int,
+    workers: int,
+    kind: Callable[[Images, Transform, int], Samples] = Samples,
 ) -> DataLoader[Any]:
-    """Shuffled batches of (B, 3, H, W) and (B,); a last one of a single image is left out, as batch norm needs two."""
+    """Shuffled batches of (B, 3, H, W) and (B,); a last one of a single image is left out, as batch norm needs two.
+
+    Another `kind` of samples may hold more than image and label.
+    """
     options = _options(workers)
     if isinstance(images, Stream):
         if hasattr(images.dataset, "set_loader_cfg"):
             images.dataset.set_loader_cfg(num_workers=workers)
         return DataLoader(StreamedSamples(images, transform), batch_size=batch_size, drop_last=True, **options)
-    samples = Samples(images, transform, seed)
+    samples = kind(images, transform, seed)
     sampler, alone = EpochSampler(len(images), seed), len(images) % batch_size == 1
     return DataLoader(samples, batch_size=batch_size, sampler=sampler, drop_last=alone, **options)
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:  # a command that only shows its help loads neither
     from torch import nn
 
     from spectralvision.data.datasets import Data
+    from spectralvision.data.label_maps import LabelMaps
 
 Say = Callable[[str], None]
 UPDATES = 30  # an epoch, where the batch size is free
@@ -59,6 +60,8 @@ class Classification:
     """A model of ours, any timm name, or a run folder to go on from."""
     pretrained: bool = False
     """Start from the model's published weights."""
+    label_maps: str | None = None
+    """Label maps of these images (`spectralvision token-labels`): trains an SVT on a target for each token."""
     out: str | None = None
     """Run folder; default runs/DATA-MODEL, with -2, -3 ... when taken."""
     epochs: int | Auto = "auto"
@@ -118,7 +121,7 @@ class Classification:
 
 
 def _train(recipe: Classification, say: Say, dry_run: bool, resume: Path | None) -> dict[str, Any]:
-    from spectralvision.recipes import telling
+    from spectralvision.recipes import labelled, telling
     from spectralvision.tasks import classification as task
     from spectralvision.tasks.loading import architecture
 
@@ -128,11 +131,14 @@ def _train(recipe: Classification, say: Say, dry_run: bool, resume: Path | None)
         refuse_taken(recipe.out)
     data, notes = _data(recipe)
     recipe = _resolved(recipe, data)
+    maps = labelled.open_maps(recipe, data)
+    data = labelled.with_facts(data, maps)
     if resume is not None:
         _refuse_resume(resume, data)
     model, recipe = _model(recipe, data, fresh=resume is None)
     engine = {"accelerator": accelerator, "precision": precision}
-    loaders = _loaders(recipe, data, model)
+    loaders = _loaders(recipe, data, model, maps)
+    notes = labelled.notes(maps) + notes
     for line in itertools.chain(telling.announcement(recipe, data, model, engine, loaders), notes):
         say(line)
     if dry_run:
@@ -141,7 +147,7 @@ def _train(recipe: Classification, say: Say, dry_run: bool, resume: Path | None)
     with _recorded(run, telling.record(recipe, data, engine)) as status:
         assert recipe.epochs != "auto"
         weights = _class_weights(recipe.optimisation.class_weights, telling.train_counts(data))
-        module = task.Classifier(model, recipe.optimisation, recipe.epochs, recipe.seed, weights)
+        module = labelled.classifier(maps)(model, recipe.optimisation, recipe.epochs, recipe.seed, weights)
         best = task.fit(module, *loaders, run, engine, say, resume=resume is not None).best
         assert best is not None, "every epoch validates"
         result = {
@@ -222,6 +228,8 @@ def _refuse_resume(run: Path, data: "Data") -> None:
         raise UserError(f"{run} holds no checkpoint to go on from: no epoch had ended, so start it anew.")
     if record.get("data", {}).get("fingerprints") != fingerprints(data):
         raise UserError(f"{data.name} holds other images than {run} was trained on: start a new run.")
+    if record.get("data", {}).get("label_maps") != data.facts.get("label_maps"):
+        raise UserError(f"the label maps are not those that {run} was trained with: start a new run.")
     try:
         torch.load(checkpoint, map_location="meta", weights_only=True)
     except Exception as error:  # a broken or hostile file can fail in any way
@@ -303,6 +311,7 @@ def _built(recipe: Classification, data: "Data", size: int) -> "nn.Module":
         num_classes=len(data.classes),
         img_size=size,
         drop_path_rate=recipe.optimisation.drop_path or None,
+        token_label=True if recipe.label_maps else None,
     )
     known = loading.label_names(model)
     if known and known != list(data.classes) and loading.find_model(recipe.model).startswith("local-dir:"):
@@ -310,16 +319,20 @@ def _built(recipe: Classification, data: "Data", size: int) -> "nn.Module":
     return model
 
 
-def _loaders(recipe: Classification, data: "Data", model: "nn.Module") -> tuple[Any, Any]:
+def _loaders(
+    recipe: Classification, data: "Data", model: "nn.Module", maps: "LabelMaps | None" = None
+) -> tuple[Any, Any]:
     from spectralvision.data import loading
-    from spectralvision.data.transforms import eval_transform, train_transform
+    from spectralvision.data.transforms import eval_transform
+    from spectralvision.recipes import labelled
     from spectralvision.tasks.loading import data_config
 
     config, train, batch = data_config(model), data.split("train"), recipe.batch_size
     workers = loading.num_workers(train, recipe.workers)
     assert batch != "auto"
+    transform, kind = labelled.samples(recipe.augmentation, config, maps)
     return (
-        loading.train_loader(train, train_transform(recipe.augmentation, config), batch, recipe.seed, workers),
+        loading.train_loader(train, transform, batch, recipe.seed, workers, kind),
         loading.eval_loader(data.split("val"), eval_transform(config), batch, workers),
     )
 
