@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,13 @@ class _Teacher:
     columns: list[int] | None  # the teacher's logits in the order of the images' classes; None: as they are
     transform: Any
     index: Index
+
+
+@dataclass
+class _Tally:
+    labelled: int = 0
+    agreed: int = 0  # with the annotation
+    unreadable: list[dict[str, str]] = field(default_factory=list)
 
 
 def make_label_maps(
@@ -101,15 +108,6 @@ def make_label_maps(
         "agreement": tally.agreed / tally.labelled if tally.labelled else None,
         "seconds": round(time.monotonic() - start, 1),
     }
-
-
-@dataclass
-class _Tally:
-    labelled: int = 0
-    agreed: int = 0
-
-    def __post_init__(self) -> None:
-        self.unreadable: list[dict[str, str]] = []
 
 
 def _prepared(name: str, data: Data, split: str, images: Images) -> _Teacher:
