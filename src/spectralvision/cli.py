@@ -27,6 +27,7 @@ from spectralvision.verbs.convert import Convert
 from spectralvision.verbs.evaluate import Evaluate
 from spectralvision.verbs.models import Models
 from spectralvision.verbs.predict import Predict
+from spectralvision.verbs.token_labels import TokenLabels
 
 PROG = "spectralvision"
 HELP = """usage: spectralvision VERB [OPTIONS]
@@ -39,6 +40,7 @@ Frequency-domain token mixers, and the vision backbones AFFNet and SVT built on 
   predict FILES --model RUN          classify images
   convert FILE --model MODEL         a checkpoint of the authors' code -> a run folder
   benchmark MODELS                   how fast models are, side by side
+  token-labels --teacher RUN --data DATA --out DIR   label the parts of images, for train --label-maps
 
 `spectralvision VERB --help` lists a verb's options. A first run: spectralvision train --data digits
 """
@@ -52,6 +54,7 @@ VERBS: dict[str, Any] = {
     "predict": Predict,
     "convert": Convert,
     "benchmark": Benchmark,
+    "token-labels": TokenLabels,
 }
 
 

@@ -157,9 +157,17 @@ def _part(batch: list[Any], number: int, parts: int) -> list[Any]:
 
 
 def train_loader(
-    images: Images | Stream, transform: Transform, batch_size: int, seed: int, workers: int, share: Share = ALONE
+    images: Images | Stream,
+    transform: Transform,
+    batch_size: int,
+    seed: int,
+    workers: int,
+    share: Share = ALONE,
+    kind: Callable[[Images, Transform, int], Samples] = Samples,
 ) -> DataLoader[Any]:
     """Shuffled batches of (B, 3, H, W) and (B,), of which this process gets its share.
+
+    Another `kind` of samples may hold more than image and label.
 
     Raises:
         UserError: A stream over several processes or in portions, which nothing divides evenly.
@@ -174,7 +182,7 @@ def train_loader(
             images.dataset.set_loader_cfg(num_workers=workers)
         return DataLoader(StreamedSamples(images, transform), batch_size=batch_size, drop_last=True, **options)
     batches = PartBatches(EpochSampler(len(images), seed), batch_size, share)
-    return DataLoader(Samples(images, transform, seed), batch_sampler=batches, **options)
+    return DataLoader(kind(images, transform, seed), batch_sampler=batches, **options)
 
 
 def eval_loader(

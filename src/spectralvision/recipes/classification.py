@@ -30,6 +30,7 @@ if TYPE_CHECKING:  # a command that only shows its help loads neither
     from torch import nn
 
     from spectralvision.data.datasets import Data
+    from spectralvision.data.label_maps import LabelMaps
 
 Say = Callable[[str], None]
 UPDATES = 30  # an epoch, where the batch size is free
@@ -60,6 +61,8 @@ class Classification:
     """A model of ours, any timm name, or a run folder to go on from."""
     pretrained: bool = False
     """Start from the model's published weights."""
+    label_maps: str | None = None
+    """Label maps of these images (`spectralvision token-labels`): trains an SVT on a target for each token."""
     out: str | None = None
     """Run folder; default runs/DATA-MODEL, with -2, -3 ... when taken."""
     epochs: int | Auto = "auto"
@@ -128,7 +131,7 @@ def _silent(line: str) -> None:
 
 
 def _train(recipe: Classification, say: Say, dry_run: bool, resume: Path | None) -> dict[str, Any]:
-    from spectralvision.recipes import telling
+    from spectralvision.recipes import labelled, telling
     from spectralvision.tasks import classification as task
     from spectralvision.tasks.fitting import choose_device, fit
     from spectralvision.tasks.loading import architecture
@@ -139,11 +142,14 @@ def _train(recipe: Classification, say: Say, dry_run: bool, resume: Path | None)
         refuse_taken(recipe.out)
     data, notes = _data(recipe)
     recipe = _resolved(recipe, data)
+    maps = labelled.open_maps(recipe, data)
+    data = labelled.with_facts(data, maps)
     if resume is not None:
         _refuse_resume(resume, data)
     model, recipe = _model(recipe, data, fresh=resume is None)
     engine = {"accelerator": accelerator, "precision": precision}
-    loaders = _loaders(recipe, data, model)
+    loaders = _loaders(recipe, data, model, maps)
+    notes = labelled.notes(maps) + notes
     if not rank():
         for line in itertools.chain(telling.announcement(recipe, data, model, engine, loaders), notes):
             say(line)
@@ -153,7 +159,7 @@ def _train(recipe: Classification, say: Say, dry_run: bool, resume: Path | None)
     with _recorded(run, telling.record(recipe, data, engine)) as status:
         assert recipe.epochs != "auto"
         weights = _class_weights(recipe.optimisation.class_weights, telling.train_counts(data))
-        module = task.Classifier(model, recipe.optimisation, recipe.epochs, recipe.seed, weights)
+        module = labelled.classifier(maps)(model, recipe.optimisation, recipe.epochs, recipe.seed, weights)
         keep = fit(module, *loaders, run, engine, say, resume is not None, recipe.engine)
         assert keep.best is not None, "every epoch validates"
         assert keep.pace is not None
@@ -248,6 +254,8 @@ def _refuse_resume(run: Path, data: "Data") -> None:
         raise UserError(f"{run} holds no checkpoint to go on from: no step had been taken, so start it anew.")
     if record.get("data", {}).get("fingerprints") != fingerprints(data):
         raise UserError(f"{data.name} holds other images than {run} was trained on: start a new run.")
+    if record.get("data", {}).get("label_maps") != data.facts.get("label_maps"):
+        raise UserError(f"the label maps are not those that {run} was trained with: start a new run.")
     try:
         torch.load(checkpoint, map_location="meta", weights_only=True)
     except Exception as error:  # a broken or hostile file can fail in any way
@@ -335,6 +343,7 @@ def _built(recipe: Classification, data: "Data", size: int) -> "nn.Module":
         num_classes=len(data.classes),
         img_size=size,
         drop_path_rate=recipe.optimisation.drop_path or None,
+        token_label=True if recipe.label_maps else None,
     )
     known = loading.label_names(model)
     if known and known != list(data.classes) and loading.find_model(recipe.model).startswith("local-dir:"):
@@ -342,9 +351,12 @@ def _built(recipe: Classification, data: "Data", size: int) -> "nn.Module":
     return model
 
 
-def _loaders(recipe: Classification, data: "Data", model: "nn.Module") -> tuple[Any, Any]:
+def _loaders(
+    recipe: Classification, data: "Data", model: "nn.Module", maps: "LabelMaps | None" = None
+) -> tuple[Any, Any]:
     from spectralvision.data import loading
-    from spectralvision.data.transforms import eval_transform, train_transform
+    from spectralvision.data.transforms import eval_transform
+    from spectralvision.recipes import labelled
     from spectralvision.tasks.loading import data_config
 
     config, train, batch = data_config(model), data.split("train"), recipe.batch_size
@@ -352,8 +364,9 @@ def _loaders(recipe: Classification, data: "Data", model: "nn.Module") -> tuple[
     workers = loading.num_workers(train, recipe.workers, int(engine.devices))
     share = loading.Share(rank(), engine.processes, engine.accumulate)
     assert batch != "auto"
+    transform, kind = labelled.samples(recipe.augmentation, config, maps)
     return (
-        loading.train_loader(train, train_transform(recipe.augmentation, config), batch, recipe.seed, workers, share),
+        loading.train_loader(train, transform, batch, recipe.seed, workers, share, kind),
         loading.eval_loader(data.split("val"), eval_transform(config), batch // engine.parts, workers, share),
     )
 

@@ -1,0 +1,57 @@
+"""What changes in a training with `--label-maps`; without it, what stays."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from spectralvision.data.datasets import Data
+from spectralvision.data.label_maps import LabelMaps
+from spectralvision.data.loading import Samples
+from spectralvision.data.token_targets import JointTransform, LabelledSamples
+from spectralvision.data.transforms import Augmentation, train_transform
+
+if TYPE_CHECKING:
+    from spectralvision.recipes.classification import Classification
+    from spectralvision.tasks.classification import Classifier
+
+
+def open_maps(recipe: "Classification", data: Data) -> LabelMaps | None:
+    """The label maps of a recipe, checked against its images, model and fields.
+
+    Raises:
+        UserError: They do not go together.
+    """
+    if recipe.label_maps is None:
+        return None
+    from spectralvision.tasks import token_labelling
+
+    token_labelling.refuse_fields(recipe.model, recipe.optimisation)
+    return token_labelling.maps_for(recipe.label_maps, data)
+
+
+def with_facts(data: Data, maps: LabelMaps | None) -> Data:
+    """The data with what `run.json` holds of the maps."""
+    return data if maps is None else replace(data, facts=data.facts | {"label_maps": maps.facts()})
+
+
+def notes(maps: LabelMaps | None) -> list[str]:
+    """A line about the maps, for the person who waits."""
+    return [] if maps is None else [f"labels {maps}"]
+
+
+def samples(
+    augmentation: Augmentation, config: dict[str, Any], maps: LabelMaps | None
+) -> tuple[Any, Callable[..., Samples]]:
+    """The transform of training images, and the kind of samples."""
+    if maps is None:
+        return train_transform(augmentation, config), Samples
+    return JointTransform(augmentation, config), partial(LabelledSamples, maps=maps)
+
+
+def classifier(maps: LabelMaps | None) -> "Callable[..., Classifier]":
+    """The Lightning module."""
+    from spectralvision.tasks.classification import Classifier
+    from spectralvision.tasks.token_labelling import TokenLabelClassifier
+
+    return Classifier if maps is None else partial(TokenLabelClassifier, logits=maps.logits)
