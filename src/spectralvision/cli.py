@@ -26,6 +26,7 @@ from spectralvision.verbs.convert import Convert
 from spectralvision.verbs.evaluate import Evaluate
 from spectralvision.verbs.models import Models
 from spectralvision.verbs.predict import Predict
+from spectralvision.verbs.push import Push
 
 PROG = "spectralvision"
 HELP = """usage: spectralvision VERB [OPTIONS]
@@ -38,6 +39,7 @@ Frequency-domain token mixers, and the vision backbones AFFNet and SVT built on 
   predict FILES --model RUN          classify images
   convert FILE --model MODEL         a checkpoint of the authors' code -> a run folder
   benchmark MODELS                   how fast models are, side by side
+  push RUN OWNER/NAME                a run to a Hugging Face repository, or into a folder
 
 `spectralvision VERB --help` lists a verb's options. A first run: spectralvision train --data digits
 """
@@ -51,6 +53,7 @@ VERBS: dict[str, Any] = {
     "predict": Predict,
     "convert": Convert,
     "benchmark": Benchmark,
+    "push": Push,
 }
 
 

@@ -5,6 +5,7 @@ what came out), `metrics.csv` (one row an epoch) and `checkpoints/`. Imports not
 """
 
 import difflib
+import errno
 import importlib.util
 import json
 import math
@@ -81,6 +82,11 @@ def folder_beside(path: Path) -> Iterator[Path]:
         yield beside
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+
+
+def disk_full(error: BaseException) -> bool:
+    """Whether an error says that there is no room left, on the disk or in what the user may take of it."""
+    return getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left on device" in str(error)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -232,9 +232,10 @@ def _refuse_resume(run: Path, data: "Data") -> None:
 def _resolved(recipe: Classification, data: "Data") -> Classification:
     """The recipe with every `auto` that the data decides filled in."""
     from spectralvision.recipes.telling import train_counts, uneven
+    from spectralvision.tasks.loading import brings_weights
 
     fields, num_train = recipe.optimisation, len(data.split("train"))
-    trained = recipe.pretrained or Path(recipe.model).expanduser().is_dir()
+    trained = recipe.pretrained or brings_weights(recipe.model)
     epochs = recipe.epochs
     if isinstance(recipe.batch_size, str):
         batch = min(max(2 ** round(math.log2(max(num_train, 1) / UPDATES)), 16), 128)
@@ -305,7 +306,7 @@ def _built(recipe: Classification, data: "Data", size: int) -> "nn.Module":
         drop_path_rate=recipe.optimisation.drop_path or None,
     )
     known = loading.label_names(model)
-    if known and known != list(data.classes) and loading.find_model(recipe.model).startswith("local-dir:"):
+    if known and known != list(data.classes) and loading.brings_weights(recipe.model):
         model.reset_classifier(len(data.classes))  # type: ignore[operator]
     return model
 
