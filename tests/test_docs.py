@@ -84,7 +84,7 @@ def _wrapped(names):
 
 
 CHECKS = {
-    "Trainer(": _wrapped,
+    "TrainingArguments": _wrapped,
     "save_model": _trained,
     "topk": _classified,
     "vectors": _features,

@@ -49,7 +49,7 @@ def push(
     name = folder.resolve().name if folder else place.rpartition("/")[2]
     text = card(model, source, name, place, license)
     sizes = {CARD: len(text.encode()), **{file: (source / file).stat().st_size for file in SENT}}
-    result = {
+    result: dict[str, Any] = {
         "run": run,
         "target": place,
         "model": architecture(model),
