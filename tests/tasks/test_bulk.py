@@ -132,11 +132,12 @@ def test_labels_of_a_data_set_stand_beside(run, tmp_path, capsys):
 def test_cut_short_anywhere_it_ends_the_same(suffix, call, tmp_path, monkeypatch):
     call("--out", tmp_path / f"whole.{suffix}")
     out = tmp_path / f"cut.{suffix}"
-    for _ in range(3):
+    for done in (0, 6, 12):
         with monkeypatch.context() as patch:
             stop_after(patch, 2, KeyboardInterrupt())
             code, printed, err = call("--out", out)
         assert (code, printed) == (130, "")
+        assert (f"going on: {done} of {NUMBER} images are done" in err) == bool(done)
         assert f"interrupted; the same command goes on where it stopped (see {out}.parts)" in err
         assert not out.exists()
     with monkeypatch.context() as patch:

@@ -56,7 +56,7 @@ class Classification:
     fold: int | None = None
     """Of these trainings do this one only, counted from 1."""
     model: str = "affnet_et"
-    """A model of ours, any timm name, or a run folder to go on from."""
+    """A model of ours, any timm name, or a run folder or hf_hub:OWNER/NAME to go on from."""
     pretrained: bool = False
     """Start from the model's published weights."""
     out: str | None = None

@@ -58,7 +58,7 @@ def predict_into(
         parts = Parts(out, names, len(images), size, _job(predictor, images, names))
         with parts.shared():
             share = range(shard[0] - 1, len(parts), shard[1])
-            speed = _write(parts, parts.missing(share), predictor, images, truth, say)
+            speed = _write(parts, share, predictor, images, truth, say)
             result = _summary(parts, share)
             finished = not parts.missing() and parts.last()
             if finished:
@@ -71,10 +71,16 @@ def predict_into(
 
 
 def _write(
-    parts: Parts, numbers: list[int], predictor: Predictor, images: Images, truth: Sequence[str] | None, say: Say
+    parts: Parts, share: range, predictor: Predictor, images: Images, truth: Sequence[str] | None, say: Say
 ) -> float | None:
-    """Writes these parts; returns images per second. A batch lies within a part, so that none depends on another."""
+    """Writes what is missing of these parts; returns images per second.
+
+    A batch lies within a part, so that a part does not depend on which others are there.
+    """
+    numbers, wanted = parts.missing(share), sum(len(parts.rows(number)) for number in share)
     sizes = [len(parts.rows(number)) for number in numbers]
+    if done := wanted - sum(sizes):
+        say(f"going on: {done} of {wanted} images are done")
     tell = _Progress(sum(sizes), say)
     batches = [batch for n in numbers for batch in in_batches(parts.rows(n), predictor.engine.batch_size)]
     answers = predictor.answers(images, batches, truth) if batches else iter(())

@@ -22,7 +22,7 @@ class Predict(Verb):
     paths: tyro.conf.Positional[tuple[str, ...]] = ()
     """Image files, folders of them, patterns such as 'photos/*.jpg', or - for standard input: paths, or an image."""
     model: str | None = None
-    """A run folder, or a model's name for its published weights."""
+    """A run folder, hf_hub:OWNER/NAME, or a model's name for its published weights."""
     data: str | None = None
     """Take images from this data set instead, and show their true label beside."""
     data_dir: str | None = None
