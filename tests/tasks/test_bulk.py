@@ -168,6 +168,16 @@ def test_shares_meet_in_the_same_file(call, tmp_path):
     assert out.read_bytes() == (tmp_path / "whole.csv").read_bytes()
 
 
+def test_a_share_without_images_is_no_error_whoever_is_first(call, tmp_path):
+    out = tmp_path / "a.csv"
+    early = call("--out", out, "--shard", "9/9")
+    assert early == (0, "share    9/9: no images fall to it, as there are few\n", "")
+    assert not list(tmp_path.glob("a.*"))
+    assert "wrote" in call("--out", out)[1]
+    assert call("--out", out, "--shard", "9/9") == early
+    assert "a.csv exists" in call("--out", out, "--shard", "1/9")[2]
+
+
 def test_who_ends_before_others_leaves_the_file_to_them(call, tmp_path, monkeypatch):
     out = tmp_path / "a.csv"
     with monkeypatch.context() as patch:

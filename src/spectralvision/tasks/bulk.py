@@ -51,8 +51,11 @@ def predict_into(
         UserError: `out` exists or was begun with other images, another model or other settings; a full disk.
         KeyboardInterrupt: On Ctrl-C, saying how far it is.
     """
-    refuse_out(out)
     size = min(MOST, max(LEAST, -(-len(images) // WANTED)))
+    if (shard[0] - 1) * size >= len(images):  # fewer parts than shares: the others may have ended already
+        nothing: dict[str, Any] = {"images": 0, "num_unreadable": 0, "unreadable": [], "unreadable_out": None}
+        return {"out": str(out), "finished": out.exists(), "parts_missing": 0, **nothing, "images_per_second": None}
+    refuse_out(out)
     names = columns(predictor.top_k, truth is not None)
     with _told(out, predictor):
         parts = Parts(out, names, len(images), size, _job(predictor, images, names))

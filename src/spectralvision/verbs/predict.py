@@ -58,7 +58,7 @@ class Predict(Verb):
         from spectralvision.data.named import named_images
         from spectralvision.tasks import prediction
 
-        if self.out:
+        if self.out and shard == (1, 1):  # before reading a long list
             from spectralvision.tasks.parts import refuse_out
 
             refuse_out(Path(self.out).expanduser())
@@ -106,7 +106,9 @@ class Predict(Verb):
         print_table([short, *([_percent(cell) for cell in cells(answer)] for answer in answers)])
 
     def _show_out(self, result: dict[str, Any]) -> None:
-        if result["finished"]:
+        if self.shard != "1/1" and not result["images"] + result["num_unreadable"]:
+            print(f"share    {self.shard}: no images fall to it, as there are few")
+        elif result["finished"]:
             print(f"wrote    {result['out']}: {result['images']} images")
         elif result["parts_missing"]:
             print(f"share    {self.shard}: {result['images']} images; {result['parts_missing']} parts of other shares")
