@@ -116,7 +116,9 @@ def test_predict_files_folders_and_data(run, photos, capsys):
         assert probabilities == sorted(probabilities, reverse=True)
 
 
-@pytest.mark.parametrize("verb", ["models", "train", "evaluate", "predict", "convert", "token-labels"])
+@pytest.mark.parametrize(
+    "verb", ["models", "train", "evaluate", "predict", "convert", "benchmark", "token-labels", "push"]
+)
 def test_help(verb, capsys):
     code, out, _ = call(capsys, verb, "--help")
     assert code == 0
@@ -128,7 +130,10 @@ def test_help(verb, capsys):
 def test_help_of_all(capsys):
     code, out, _ = call(capsys, "--help")
     assert code == 0
-    assert all(verb in out for verb in ("models", "train", "evaluate", "predict", "convert", "token-labels"))
+    assert all(
+        verb in out
+        for verb in ("models", "train", "evaluate", "predict", "convert", "benchmark", "token-labels", "push")
+    )
     assert call(capsys)[0] == 2
     assert call(capsys, "--version")[1].strip()
 

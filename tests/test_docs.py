@@ -12,7 +12,7 @@ from tests.golden import rule
 from tests.pictures import image_folder, picture
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = ["README.md", "docs/guides/python.md", "docs/guides/released-weights.md"]
+DOCUMENTS = ["README.md", *(f"docs/guides/{name}.md" for name in ("python", "released-weights", "sharing"))]
 
 
 def blocks():
@@ -84,7 +84,7 @@ def _wrapped(names):
 
 
 CHECKS = {
-    "TimmWrapper": _wrapped,
+    "TrainingArguments": _wrapped,
     "save_model": _trained,
     "topk": _classified,
     "vectors": _features,

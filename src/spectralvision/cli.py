@@ -27,6 +27,7 @@ from spectralvision.verbs.convert import Convert
 from spectralvision.verbs.evaluate import Evaluate
 from spectralvision.verbs.models import Models
 from spectralvision.verbs.predict import Predict
+from spectralvision.verbs.push import Push
 from spectralvision.verbs.token_labels import TokenLabels
 
 PROG = "spectralvision"
@@ -41,6 +42,7 @@ Frequency-domain token mixers, and the vision backbones AFFNet and SVT built on 
   convert FILE --model MODEL         a checkpoint of the authors' code -> a run folder
   benchmark MODELS                   how fast models are, side by side
   token-labels --teacher RUN --data DATA --out DIR   label the parts of images, for train --label-maps
+  push RUN OWNER/NAME                a run to a Hugging Face repository, or into a folder
 
 `spectralvision VERB --help` lists a verb's options. A first run: spectralvision train --data digits
 """
@@ -55,6 +57,7 @@ VERBS: dict[str, Any] = {
     "convert": Convert,
     "benchmark": Benchmark,
     "token-labels": TokenLabels,
+    "push": Push,
 }
 
 

@@ -5,6 +5,7 @@ what came out), `metrics.csv` (one row an epoch) and `checkpoints/`. Imports not
 """
 
 import difflib
+import errno
 import importlib.util
 import json
 import math
@@ -91,6 +92,11 @@ def clear_unfinished(folder: Path) -> None:
     """Removes what a process that was killed while it wrote has left beside the files of a folder."""
     for left in folder.glob(".*.????????"):
         left.unlink() if left.is_file() else shutil.rmtree(left, ignore_errors=True)
+
+
+def disk_full(error: BaseException) -> bool:
+    """Whether an error says that there is no room left, on the disk or in what the user may take of it."""
+    return getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left on device" in str(error)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -4,7 +4,7 @@ import itertools
 import os
 import random
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -207,10 +207,18 @@ def eval_loader(
     return DataLoader(samples, batch_sampler=batches[share.rank :: share.processes], **_options(workers))
 
 
-def attempt_loader(images: Images, transform: Transform, batch_size: int, workers: int) -> DataLoader[Any]:
-    """Batches in order as `Attempt`, every image once; those that cannot be read stand apart."""
+def attempt_loader(
+    images: Images, transform: Transform, batches: Sequence[Sequence[int]], workers: int
+) -> DataLoader[Any]:
+    """The images of each of `batches` as `Attempt`, in order; those that cannot be read stand apart."""
     attempts = _Attempts(images, transform)
-    return DataLoader(attempts, batch_size=batch_size, collate_fn=_sorted_out, **_options(workers))
+    options = _options(workers)
+    return DataLoader(attempts, batch_sampler=batches, collate_fn=_sorted_out, **options)  # type: ignore[arg-type]
+
+
+def in_batches(rows: range, batch_size: int) -> list[range]:
+    """Consecutive rows, `batch_size` at a time; the last batch may be smaller."""
+    return [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
 
 
 def _sorted_out(samples: list[tuple[int, Tensor | str]]) -> Attempt:

@@ -58,7 +58,7 @@ class Classification:
     fold: int | None = None
     """Of these trainings do this one only, counted from 1."""
     model: str = "affnet_et"
-    """A model of ours, any timm name, or a run folder to go on from."""
+    """A model of ours, any timm name, or a run folder or hf_hub:OWNER/NAME to go on from."""
     pretrained: bool = False
     """Start from the model's published weights."""
     label_maps: str | None = None
@@ -132,7 +132,6 @@ def _silent(line: str) -> None:
 
 def _train(recipe: Classification, say: Say, dry_run: bool, resume: Path | None) -> dict[str, Any]:
     from spectralvision.recipes import labelled, telling
-    from spectralvision.tasks import classification as task
     from spectralvision.tasks.fitting import choose_device, fit
     from spectralvision.tasks.loading import architecture
 
@@ -266,9 +265,10 @@ def _refuse_resume(run: Path, data: "Data") -> None:
 def _resolved(recipe: Classification, data: "Data") -> Classification:
     """The recipe with every `auto` that the data decides filled in."""
     from spectralvision.recipes.telling import train_counts, uneven
+    from spectralvision.tasks.loading import brings_weights
 
     fields, num_train = recipe.optimisation, len(data.split("train"))
-    trained = recipe.pretrained or Path(recipe.model).expanduser().is_dir()
+    trained = recipe.pretrained or brings_weights(recipe.model)
     epochs = recipe.epochs
     if isinstance(recipe.batch_size, str):
         batch = min(max(2 ** round(math.log2(max(num_train, 1) / UPDATES)), 16), 128)
@@ -346,7 +346,7 @@ def _built(recipe: Classification, data: "Data", size: int) -> "nn.Module":
         token_label=True if recipe.label_maps else None,
     )
     known = loading.label_names(model)
-    if known and known != list(data.classes) and loading.find_model(recipe.model).startswith("local-dir:"):
+    if known and known != list(data.classes) and loading.brings_weights(recipe.model):
         model.reset_classifier(len(data.classes))  # type: ignore[operator]
     return model
 

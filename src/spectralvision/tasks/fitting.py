@@ -1,6 +1,5 @@
 """Training on Lightning: what it is told, how it ends, and what is kept when it ends badly."""
 
-import errno
 import inspect
 import logging
 import signal
@@ -17,7 +16,7 @@ from lightning.pytorch.callbacks import Callback, Checkpoint, EMAWeightAveraging
 from lightning.pytorch.plugins.environments import LightningEnvironment, SLURMEnvironment
 from torch.utils.data import DataLoader
 
-from spectralvision.runs import Stopped, UserError, clear_unfinished
+from spectralvision.runs import Stopped, UserError, clear_unfinished, disk_full
 from spectralvision.tasks import trial
 from spectralvision.tasks.callbacks import KeepBest, ProgressBar, Waiting, batch_size
 from spectralvision.tasks.checkpoints import LastCheckpoint, WholeCheckpoints, last_checkpoint
@@ -160,7 +159,7 @@ def _mishap(error: Exception, lost: bool) -> tuple[str | None, bool]:
         return f"{error}: a lower --lr or --precision 32 may help", False
     if trial.out_of_memory(error):
         return MEMORY, False
-    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left on device" in str(error):
+    if disk_full(error):
         return f"the disk is full ({error})", True
     if "DataLoader worker" in str(error):
         return "a process that reads images has died, often for want of memory: fewer --workers may help", True

@@ -4,7 +4,6 @@ The whole image is resized to the teacher's input, whatever its proportions, so 
 of the map.
 """
 
-import errno
 import hashlib
 import sys
 import time
@@ -32,9 +31,9 @@ from spectralvision.data.label_maps import (
     shard_path,
     write_shard,
 )
-from spectralvision.data.loading import attempt_loader
+from spectralvision.data.loading import attempt_loader, in_batches
 from spectralvision.data.transforms import eval_transform
-from spectralvision.runs import UserError, refuse_taken
+from spectralvision.runs import UserError, disk_full, refuse_taken
 from spectralvision.tasks.inference import Engine, device_options, workers_for
 from spectralvision.tasks.loading import data_config, label_names, load_model
 from spectralvision.tasks.position_head import PositionHead
@@ -194,7 +193,8 @@ def _labelled(teacher: _Teacher, images: Images, engine: Engine, tally: _Tally) 
     """(B, K, h, w) float16 probabilities and int16 classes of the images in order, zeros where one cannot be read."""
     fabric = Fabric(devices=1, **device_options(engine))  # type: ignore[arg-type]
     module = fabric.setup_module(teacher.head)
-    batches: Any = attempt_loader(images, teacher.transform, engine.batch_size, workers_for(images, engine))
+    rows = in_batches(range(len(images)), engine.batch_size)
+    batches: Any = attempt_loader(images, teacher.transform, rows, workers_for(images, engine))
     if sys.stderr.isatty():
         batches = track(batches, "Labelling", len(batches), console=Console(stderr=True), transient=True)
     done = 0
@@ -226,7 +226,7 @@ def _ending_in_a_sentence(folder: Path, index: Index) -> Iterator[None]:
     except KeyboardInterrupt:
         raise KeyboardInterrupt(_kept(folder, index)) from None
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if not disk_full(error):
             raise
         raise UserError(f"the disk is full ({error}); {_kept(folder, index)}.") from None
     except RuntimeError as error:

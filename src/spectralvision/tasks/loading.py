@@ -12,13 +12,14 @@ from timm.models import save_for_hf
 from torch import nn
 
 from spectralvision.runs import UserError, folder_beside, put_in_place, read_json, write_json
+from spectralvision.tasks import hub
 
 
 def find_model(name: str) -> str:
-    """timm's name of a run folder (`local-dir:...`), of a hub model (`hf-hub:...`) or of a registered model.
+    """timm's name of a run folder (`local-dir:...`), of a repository (`hf-hub:...`) or of a registered model.
 
     Raises:
-        UserError: Neither a run folder nor a model; the sentence names the nearest.
+        UserError: Neither a run folder nor a repository nor a model; the sentence names the nearest.
     """
     path = Path(name).expanduser()
     if path.is_dir() and not timm.is_model(name):
@@ -28,8 +29,8 @@ def find_model(name: str) -> str:
         return f"local-dir:{path}"
     if name.startswith("local-dir:"):
         return find_model(name.removeprefix("local-dir:"))
-    if name.startswith("hf-hub:"):
-        return name
+    if hub.is_hub(name):
+        return f"hf-hub:{hub.repository(name)}"
     if path.is_file():
         raise UserError(f"{name} is a file: --model takes a run folder, or the name of a model.")
     if not timm.is_model(name.split(".")[0]):
@@ -57,8 +58,10 @@ def load_model(name: str, pretrained: bool = True, num_classes: int | None = Non
     try:
         return _create(found, pretrained=True, num_classes=num_classes, **options)
     except Exception as error:  # a broken or hostile file, or a failed download, can fail in any way
+        if hub.is_hub(found):
+            raise _refused(found, error) from None
         reason = " ".join(str(error).split())
-        if ":" in found and not found.startswith("hf-hub:"):
+        if ":" in found:
             raise UserError(f"the weights in {name} cannot be used ({_shortened(reason)}).") from None
         if isinstance(error, ValueError) and not isinstance(error, OSError):
             raise UserError(reason) from None  # a model that says itself where its weights are to be had
@@ -67,13 +70,24 @@ def load_model(name: str, pretrained: bool = True, num_classes: int | None = Non
 
 def default_size(name: str) -> int:
     """The side of the square input that a model, or a run, is meant for, pixels."""
-    with torch.device("meta"):
-        found = find_model(name)
-        if found.startswith("local-dir:"):
-            size = read_json(Path(name) / "config.json").get("pretrained_cfg", {}).get("input_size", (3, 224, 224))
-        else:
-            size = _cfg(_create(found)).get("input_size", (3, 224, 224))
+    found = find_model(name)
+    if found.startswith("local-dir:"):
+        config = read_json(Path(found.removeprefix("local-dir:")) / "config.json")
+        size = config.get("pretrained_cfg", {}).get("input_size", (3, 224, 224))
+    else:
+        try:
+            with torch.device("meta"):
+                size = _cfg(_create(found)).get("input_size", (3, 224, 224))
+        except Exception as error:
+            if not hub.is_hub(found):
+                raise
+            raise _refused(found, error) from None
     return int(min(size[-2:]))
+
+
+def brings_weights(name: str) -> bool:
+    """Whether weights come with a name without being asked for: of a run folder, or of a repository."""
+    return ":" in find_model(name)
 
 
 def check_forward(model: nn.Module, size: int) -> Exception | None:
@@ -150,6 +164,14 @@ def _create(name: str, **options: Any) -> nn.Module:
 def architecture(model: nn.Module) -> str:
     """timm's name of a model."""
     return str(_cfg(model)["architecture"])
+
+
+def _refused(found: str, error: Exception) -> UserError:
+    """Why a repository cannot be used: it cannot be had, or what it holds does not fit."""
+    repo = found.partition(":")[2]
+    if type(error).__module__.partition(".")[0] in ("huggingface_hub", "httpx", "httpx2", "requests"):
+        return UserError(f"{hub.explained(error, repo)}.")
+    return UserError(f"the weights in {repo} cannot be used ({_shortened(' '.join(str(error).split()))}).")
 
 
 def _cfg(model: nn.Module) -> dict[str, Any]:

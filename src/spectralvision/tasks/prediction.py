@@ -1,9 +1,9 @@
-"""Answers of a model on any images, however many; what cannot be read is told, and does not stop the others."""
+"""Answers of a model on any images; what cannot be read is told, and does not stop the others."""
 
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from rich.text import Text
 from torch import Tensor, nn
 
 from spectralvision.data.datasets import Data, Images, Stream, Subset
-from spectralvision.data.loading import Attempt, attempt_loader
+from spectralvision.data.loading import Attempt, attempt_loader, in_batches
 from spectralvision.data.opening import open_data
 from spectralvision.data.transforms import eval_transform
 from spectralvision.runs import UserError
@@ -22,60 +22,98 @@ from spectralvision.tasks.inference import Engine, cut_as_trained, device_option
 from spectralvision.tasks.loading import data_config, label_titles, load_model
 
 
-def predict(
-    name: str,
-    images: Images,
-    truth: Sequence[str] | None = None,
-    top_k: int = 1,
-    flip: bool = False,
-    engine: Engine | None = None,
-) -> dict[str, Any]:
-    """For each image its `top_k` classes with probabilities, and its true label where `truth` names the classes.
+class Answers(NamedTuple):
+    """What a model says of a batch."""
+
+    predictions: list[dict[str, Any]]  # image, label where it is known, classes (class and probability of each)
+    unreadable: list[dict[str, str]]  # image, reason
+
+
+class Predictor:
+    """A model that names the `top_k` most probable classes of an image.
 
     Args:
         name: A run folder, or a model's name.
-        images: What to classify, in this order.
-        truth: Names of the images' own labels.
         top_k: Classes to name.
         flip: Average the probabilities of an image and of its mirror image.
         engine: How to run the model.
+
+    Raises:
+        UserError: A model without weights, or more classes wanted than it knows.
+    """
+
+    def __init__(self, name: str, top_k: int = 1, flip: bool = False, engine: Engine | None = None) -> None:
+        self.model, self.engine, self.top_k, self.flip = load_model(name), engine or Engine(), top_k, flip
+        self.titles = label_titles(self.model)
+        if not 1 <= top_k <= len(self.titles):
+            raise UserError(f"--top-k {top_k} should lie between 1 and {len(self.titles)}, the number of classes.")
+
+    def answers(
+        self, images: Images, batches: Sequence[Sequence[int]], truth: Sequence[str] | None = None
+    ) -> Iterator[Answers]:
+        """For each of `batches`, which hold indices of `images`; `truth` names the images' own labels."""
+        transform, workers = eval_transform(data_config(self.model)), workers_for(images, self.engine)
+        loader = _watched(attempt_loader(images, transform, batches, workers), sum(map(len, batches)))
+        for batch, probabilities in _run(self.model, loader, self.flip, device_options(self.engine)):
+            best = probabilities.topk(self.top_k)
+            predictions = []
+            for row, indices, values in zip(batch.rows, best.indices.tolist(), best.values.tolist(), strict=True):
+                label = {} if truth is None else {"label": truth[int(images.labels[row])]}
+                pairs = zip(indices, values, strict=True)
+                classes = [{"class": self.titles[index], "probability": round(value, 6)} for index, value in pairs]
+                predictions.append({"image": images.name(row), **label, "classes": classes})
+            failures = [{"image": images.name(row), "reason": reason} for row, reason in batch.failures]
+            yield Answers(predictions, failures)
+
+
+def predict(predictor: Predictor, images: Images, truth: Sequence[str] | None = None) -> dict[str, Any]:
+    """The answers on some images, in their order; `truth` names the images' own labels.
 
     Returns:
         predictions, unreadable (image and reason of each), images_per_second.
 
     Raises:
-        UserError: A model without weights, or not one image that can be read.
+        UserError: Not one image can be read.
     """
-    engine = engine or Engine()
-    model = load_model(name)
-    titles = label_titles(model)
-    if not 1 <= top_k <= len(titles):
-        raise UserError(f"--top-k {top_k} should lie between 1 and {len(titles)}, the number of classes.")
-    transform = eval_transform(data_config(model))
-    loader = attempt_loader(images, transform, engine.batch_size, workers_for(images, engine))
-    answers, unreadable = [], []
+    predictions, unreadable = [], []
     start = time.monotonic()
-    for batch, probabilities in _run(model, _watched(loader, len(images)), flip, device_options(engine)):
-        best = probabilities.topk(top_k)
-        for row, indices, values in zip(batch.rows, best.indices.tolist(), best.values.tolist(), strict=True):
-            label = {} if truth is None else {"label": truth[int(images.labels[row])]}
-            pairs = zip(indices, values, strict=True)
-            classes = [{"class": titles[index], "probability": round(value, 6)} for index, value in pairs]
-            answers.append({"image": images.name(row), **label, "classes": classes})
-        unreadable += [{"image": images.name(row), "reason": reason} for row, reason in batch.failures]
-    if not answers:
+    for answers in predictor.answers(images, in_batches(range(len(images)), predictor.engine.batch_size), truth):
+        predictions += answers.predictions
+        unreadable += answers.unreadable
+    if not predictions:
         others = f" (nor can the other {len(unreadable) - 1})" if len(unreadable) > 1 else ""
         raise UserError(f"{unreadable[0]['reason'].rstrip('.')}{others}.")
-    speed = round(len(answers) / (time.monotonic() - start), 1)
-    return {"predictions": answers, "unreadable": unreadable, "images_per_second": speed}
+    speed = round(len(predictions) / (time.monotonic() - start), 1)
+    return {"predictions": predictions, "unreadable": unreadable, "images_per_second": speed}
 
 
-def some_images(name: str, spec: str, data_dir: str | None, split: str | None, num_images: int) -> tuple[Data, Images]:
-    """A data set, and some images of a split, evenly spread over it. As in `evaluate`, a run's cut is repeated."""
+def columns(top_k: int, labelled: bool) -> list[str]:
+    """The names of what `cells` gives."""
+    ranks = ["", *(f"_{rank}" for rank in range(2, top_k + 1))]
+    return [
+        "image",
+        *(["label"] if labelled else []),
+        *(f"{n}{rank}" for rank in ranks for n in ("prediction", "probability")),
+    ]
+
+
+def cells(prediction: dict[str, Any]) -> list[Any]:
+    """One of the predictions as a row of a table."""
+    label = [prediction["label"]] if "label" in prediction else []
+    pairs = ((one["class"], one["probability"]) for one in prediction["classes"])
+    return [prediction["image"], *label, *(cell for pair in pairs for cell in pair)]
+
+
+def some_images(
+    name: str, spec: str, data_dir: str | None, split: str | None, num_images: int | None
+) -> tuple[Data, Images]:
+    """A data set, and images of a split, evenly spread over it, or all. As in `evaluate`, a run's cut is repeated."""
     data = cut_as_trained(open_data(spec, data_dir), name)
     images = data.split(split or data.held_out())
     if isinstance(images, Stream):
         raise UserError(f"{spec} is a stream, and predict takes images by index: name files, or another reader.")
+    if num_images is None:
+        return data, images
     if num_images < 1:
         raise UserError(f"--num-images {num_images} should be at least 1.")
     return data, Subset(images, np.linspace(0, len(images) - 1, num=min(num_images, len(images))).astype(int))
@@ -99,9 +137,9 @@ def _run(
 
 def _watched(batches: Iterable[Attempt], number: int) -> Iterator[Attempt]:
     """The batches, with a bar on a terminal: images done, images a second, time left."""
-    columns = (TextColumn("Predicting"), BarColumn(), MofNCompleteColumn(), _Speed(), TimeRemainingColumn())
+    shown = (TextColumn("Predicting"), BarColumn(), MofNCompleteColumn(), _Speed(), TimeRemainingColumn())
     console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty()) as progress:
+    with Progress(*shown, console=console, transient=True, disable=not sys.stderr.isatty()) as progress:
         task = progress.add_task("", total=number)
         for batch in batches:
             yield batch

@@ -14,7 +14,7 @@ class Evaluate(Verb):
     """How good models are on held-out images: top-1 with its 95 % interval, top-5, calibration error, speed."""
 
     model: tuple[str, ...]
-    """Run folders, or models' names for their published weights; several are shown side by side."""
+    """Run folders, hf_hub:OWNER/NAME, or models' names for their published weights; several are shown side by side."""
     data: str
     """digits, a folder of images, parquet shards, or a timm reader such as torch/cifar10."""
     data_dir: str | None = None

@@ -1,8 +1,10 @@
 """`spectralvision predict`."""
 
 import dataclasses
+import re
 import sys
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
 import tyro
 
@@ -12,20 +14,23 @@ from spectralvision.verbs import BatchSize, Device, Json, Precision, Verb, Worke
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Predict(Verb):
-    """Classify image files, or some images of a data set. Exit code 1: some of the images could not be read."""
+    """Classify image files, or some images of a data set. Exit code 1: some of the images could not be read.
+
+    With --out any number of images, into a file, in constant memory. The same command goes on after a kill.
+    """
 
     paths: tyro.conf.Positional[tuple[str, ...]] = ()
     """Image files, folders of them, patterns such as 'photos/*.jpg', or - for standard input: paths, or an image."""
     model: str | None = None
-    """A run folder, or a model's name for its published weights."""
+    """A run folder, hf_hub:OWNER/NAME, or a model's name for its published weights."""
     data: str | None = None
     """Take images from this data set instead, and show their true label beside."""
     data_dir: str | None = None
     """Where a timm reader finds its files."""
     split: str | None = None
     """Which images of the data set; default test, else val, else all."""
-    num_images: int = 8
-    """How many images of the data set."""
+    num_images: int | None = None
+    """How many images of the data set; default 8, with --out all."""
     top_k: int = 1
     """Classes to name for each image."""
     flip: bool = False
@@ -34,6 +39,10 @@ class Predict(Verb):
     workers: Workers = "auto"
     device: Device = "auto"
     precision: Precision = "auto"
+    out: Annotated[str | None, tyro.conf.arg(metavar="FILE")] = None
+    """Write the answers into this file, .csv or .parquet, instead of printing them."""
+    shard: Annotated[str, tyro.conf.arg(metavar="K/N")] = "1/1"
+    """Do the K-th of N shares only, for N processes with the same --out; the one that ends last writes the file."""
     csv: bool = False
     """Print comma-separated values instead of a table."""
     json: Json = False
@@ -44,50 +53,90 @@ class Predict(Verb):
             raise UserError("predict needs --model: a run folder that `spectralvision train` wrote, or a model's name.")
         if bool(self.paths) == bool(self.data):
             raise UserError("predict takes either image files and folders, or --data.")
-        if self.csv and self.json:
-            raise UserError("predict prints either --csv or --json.")
+        shard = self._shard()
         require_extra("train", "lightning", "torchmetrics", "rich")
         from spectralvision.data.named import named_images
         from spectralvision.tasks import prediction
 
+        if self.out and shard == (1, 1):  # before reading a long list
+            from spectralvision.tasks.parts import refuse_out
+
+            refuse_out(Path(self.out).expanduser())
         truth = None
         if self.data:
-            data, images = prediction.some_images(self.model, self.data, self.data_dir, self.split, self.num_images)
+            number = 8 if self.num_images is None and not self.out else self.num_images
+            data, images = prediction.some_images(self.model, self.data, self.data_dir, self.split, number)
             truth = data.classes
         else:
             images = named_images(self.paths)
-        return {
-            "model": self.model,
-            **prediction.predict(self.model, images, truth, self.top_k, self.flip, engine(self)),
-        }
+        predictor = prediction.Predictor(self.model, self.top_k, self.flip, engine(self))
+        if not self.out:
+            return {"model": self.model, **prediction.predict(predictor, images, truth)}
+        from spectralvision.tasks.bulk import predict_into
+
+        out = Path(self.out).expanduser()
+        return {"model": self.model, **predict_into(predictor, images, out, truth, shard, _say)}
+
+    def _shard(self) -> tuple[int, int]:
+        """(k, n) of --shard; refuses what does not go together."""
+        if self.csv and self.json:
+            raise UserError("predict prints either --csv or --json.")
+        if self.csv and self.out:
+            raise UserError("predict prints --csv or writes --out: a file that ends in .csv holds the same.")
+        if not self.out and self.shard != "1/1":
+            raise UserError("--shard goes with --out: the shares of several processes meet in that file.")
+        match = re.fullmatch(r"(\d+)/(\d+)", self.shard)
+        if not match or not 1 <= int(match[1]) <= int(match[2]):
+            raise UserError(f"--shard {self.shard} should be K/N, such as 2/8: the second of eight shares.")
+        return int(match[1]), int(match[2])
 
     def show(self, result: dict[str, Any]) -> None:
-        """One image a line."""
+        """One image a line; with --out, what was written."""
+        if self.out:
+            self._show_out(result)
+            return
+        from spectralvision.tasks.prediction import cells, columns
+
         answers = result["predictions"]
-        truth = ["label"] if "label" in answers[0] else []
-        rows: list[list[Any]] = [["image", *truth, *self._columns()]]
-        for answer in answers:
-            pairs = [(one["class"], one["probability"]) for one in answer["classes"]]
-            cells = [cell for name, value in pairs for cell in (name, value if self.csv else f"{value:.1%}")]
-            rows.append([answer["image"], *([answer["label"]] if truth else []), *cells])
-        print_csv(rows) if self.csv else print_table(rows)
+        head = columns(self.top_k, "label" in answers[0])
+        if self.csv:
+            print_csv([head, *map(cells, answers)])
+            return
+        short = [re.sub(r"prediction_", "#", re.sub(r"probability.*", "prob.", name)) for name in head]
+        print_table([short, *([_percent(cell) for cell in cells(answer)] for answer in answers)])
+
+    def _show_out(self, result: dict[str, Any]) -> None:
+        if self.shard != "1/1" and not result["images"] + result["num_unreadable"]:
+            print(f"share    {self.shard}: no images fall to it, as there are few")
+        elif result["finished"]:
+            print(f"wrote    {result['out']}: {result['images']} images")
+        elif result["parts_missing"]:
+            print(f"share    {self.shard}: {result['images']} images; {result['parts_missing']} parts of other shares")
+            print(f"         are missing yet: the process that ends last writes {result['out']}")
+        else:
+            print(f"share    {self.shard}: {result['images']} images; another process is writing {result['out']}")
 
     def conclude(self, result: dict[str, Any]) -> int:
         """The speed, and the files that could not be read."""
         sys.stdout.flush()
-        number, unreadable = len(result["predictions"]), result["unreadable"]
-        if number > 1:
+        unreadable = result["unreadable"]
+        number = result["images"] if self.out else len(result["predictions"])
+        bad = result["num_unreadable"] if self.out else len(unreadable)
+        if number > 1 and result["images_per_second"]:
             print(f"{number} images, {result['images_per_second']:.0f} images/s", file=sys.stderr)
         if unreadable:
-            print(f"{len(unreadable)} of {number + len(unreadable)} could not be read:", file=sys.stderr)
+            print(f"{bad} of {number + bad} could not be read:", file=sys.stderr)
             for one in unreadable:
                 print(f"  {one['reason']}", file=sys.stderr)
+        if bad > len(unreadable):
+            where = result["unreadable_out"] or f"beside the parts of {result['out']}"
+            print(f"  and {bad - len(unreadable)} more, listed in {where}", file=sys.stderr)
         return 1 if unreadable else 0
 
-    def _columns(self) -> list[str]:
-        ranks = range(1, self.top_k + 1)
-        if self.csv:
-            pairs = [("prediction", "probability"), *((f"prediction_{n}", f"probability_{n}") for n in ranks[1:])]
-        else:
-            pairs = [("prediction", "prob."), *((f"#{n}", "prob.") for n in ranks[1:])]
-        return [name for pair in pairs for name in pair]
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _percent(cell: str | float) -> str:
+    return cell if isinstance(cell, str) else f"{cell:.1%}"
