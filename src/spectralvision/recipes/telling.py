@@ -65,13 +65,15 @@ def expected_seconds(
 
     assert not isinstance(recipe.epochs, str)
     assert not isinstance(recipe.batch_size, str)
-    part = recipe.batch_size // recipe.engine.parts
-    computing = seconds_per_step(model, recipe.optimisation, part, engine) / part / recipe.engine.processes
+    parts, batch, processes = recipe.engine.parts, recipe.batch_size, recipe.engine.processes
+    step = seconds_per_step(model, recipe.optimisation, batch, engine, 3, parts)
+    part = batch // parts
+    computing = step / part / processes
     total = 0.0
     for loader, passes in ((train, 1.0), (val, 1 / 3)):
-        reading = _seconds_per_image(loader) / max(1, loader.num_workers) / recipe.engine.processes
+        reading = _seconds_per_image(loader) / max(1, loader.num_workers) / processes
         beside = loader.num_workers > 0 and engine["accelerator"] != "cpu"
-        images = len(loader) * part * recipe.engine.processes
+        images = len(loader) * part * processes
         total += images * (max(passes * computing, reading) if beside else passes * computing + reading)
     return max(recipe.epochs * total, 1.0)
 

@@ -63,34 +63,20 @@ def fit(module: "Classifier", train: DataLoader[Any], val: DataLoader[Any], run:
         UserError: The loss is no number any more, the disk is full, memory does not suffice, or a reader or another
             process has died.
     """
-    fields, engine = module.optimisation, (engine or Engine()).resolved()
-    assert fields is not None
-    path = last_checkpoint(run)
+    engine = (engine or Engine()).resolved()
     keep = KeepBest(run, say=None if sys.stderr.isatty() else say)
-    last = LastCheckpoint(path, engine.checkpoint_minutes, train.batch_sampler)
-    others = Companions(f"{LOST}; {kept(run, path=path)}.")
-    callbacks: list[Callback] = [others, keep, last]  # KeepBest before the average is swapped out again
-    if fields.ema is not None:
-        callbacks.append(EMAWeightAveraging(decay=fields.ema))
+    last = LastCheckpoint(last_checkpoint(run), engine.checkpoint_minutes, train.batch_sampler)
+    others = Companions(f"{LOST}; {kept(run, there=True)}.")
     if resume:
-        for folder in (run, path.parent):
+        for folder in (run, last.path.parent):
             clear_unfinished(folder)
     _prepare(module, engine, options)
+    failure, resumable = None, False
     with quiet():
-        trainer = trainer_of(
-            options,
-            callbacks,
-            engine,
-            max_epochs=module.epochs,
-            gradient_clip_val=fields.clip_grad,
-            accumulate_grad_batches=engine.accumulate,
-            logger=_logger(engine.logger, run),
-            log_every_n_steps=max(1, min(50, len(train))),
-            profiler=Waiting(1 if options["accelerator"] == "cpu" else LOOK),
-        )
-        failure, resumable = None, False
+        trainer = _training(module, [others, keep, last], engine, options, run, len(train))
         try:
-            trainer.fit(module, train, val, ckpt_path=str(path) if resume else None, weights_only=True)
+            trainer.fit(module, train, val, ckpt_path=str(last.path) if resume else None, weights_only=True)
+            others.end(kill=False)
         except SystemExit:
             if not trainer.interrupted:
                 raise
@@ -102,14 +88,31 @@ def fit(module: "Classifier", train: DataLoader[Any], val: DataLoader[Any], run:
             others.end(kill=True)
             if failure is None:
                 raise
-        else:
-            others.end(kill=False)
     if failure is not None:  # outside of the handler, which keeps the tensors of the failed step alive
         if failure == MEMORY:
-            part = max(1, batch_size(train) // engine.parts)
-            failure = trial.too_large(module.model.cpu(), fields, part, options)
+            assert module.optimisation is not None
+            failure = trial.too_large(module.model.cpu(), module.optimisation, batch_size(train), options, engine.parts)
         raise UserError(failure if rank() else f"{failure.rstrip('.')}; {kept(run, resumable)}.")
     return keep
+
+
+def _training(module: "Classifier", callbacks: list[Callback], engine: Engine, options: dict[str, Any], run: Path,
+              batches: int) -> pl.Trainer:  # fmt: skip
+    fields = module.optimisation
+    assert fields is not None
+    if fields.ema is not None:  # after the callback that keeps the best: then the average is swapped out again
+        callbacks = [*callbacks, EMAWeightAveraging(decay=fields.ema)]
+    return trainer_of(
+        options,
+        callbacks,
+        engine,
+        max_epochs=module.epochs,
+        gradient_clip_val=fields.clip_grad,
+        accumulate_grad_batches=engine.accumulate,
+        logger=_logger(engine.logger, run),
+        log_every_n_steps=max(1, min(50, batches)),
+        profiler=Waiting(1 if options["accelerator"] == "cpu" else LOOK),
+    )
 
 
 def _prepare(module: "Classifier", engine: Engine, options: dict[str, Any]) -> None:
@@ -144,9 +147,9 @@ def _logger(name: str, run: Path) -> Any:
         raise UserError(f"--logger {name} cannot be made ({' '.join(str(error).split())}).") from None
 
 
-def kept(run: Path, resumable: bool = True, path: Path | None = None) -> str:
-    """What an unfinished run holds, and how it goes on, in words. `path`: a checkpoint that there will be."""
-    there = path is not None or last_checkpoint(run).exists()
+def kept(run: Path, resumable: bool = True, there: bool = False) -> str:
+    """What an unfinished run holds, and how it goes on, in words. `there`: a checkpoint will be by then."""
+    there = there or last_checkpoint(run).exists()
     on = f"`spectralvision train --resume {run}` goes on" if resumable and there else ""
     if not (run / "model.safetensors").exists():
         return on or f"no epoch had ended, so {run} holds no weights"

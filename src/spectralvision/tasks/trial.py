@@ -33,29 +33,30 @@ def make_optimizer(model: nn.Module, fields: Optimisation) -> torch.optim.Optimi
     )
 
 
-def seconds_per_step(model: nn.Module, fields: Optimisation, batch: int, engine: dict[str, str], steps: int = 3
-                     ) -> float:  # fmt: skip
-    """Seconds of a training step at this batch size, data loading left out: the fastest of at most `steps`.
+def seconds_per_step(model: nn.Module, fields: Optimisation, batch: int, engine: dict[str, str], steps: int = 3,
+                     parts: int = 1) -> float:  # fmt: skip
+    """Seconds of a training step on one of the `parts` of a batch of so many images, data loading left out: the fastest
+    of at most `steps`.
 
     Raises:
         UserError: It does not fit into memory; the sentence names the batch size that does.
     """
-    seconds = _steps(model, fields, batch, engine, steps)
+    seconds = _steps(model, fields, batch // parts, engine, steps)
     if seconds is None:
-        raise UserError(too_large(model, fields, batch, engine))
+        raise UserError(too_large(model, fields, batch, engine, parts))
     return seconds
 
 
-def too_large(model: nn.Module, fields: Optimisation, batch: int, engine: dict[str, str]) -> str:
-    """The sentence for a batch that does not fit, with the next smaller power of two that does."""
-    smaller = 1 << (batch - 1).bit_length() - 1
+def too_large(model: nn.Module, fields: Optimisation, batch: int, engine: dict[str, str], parts: int = 1) -> str:
+    """The sentence for a batch of which a part does not fit, with the next smaller power of two that does."""
+    smaller = 1 << (batch // parts - 1).bit_length() - 1
     while smaller >= 2:
         if _steps(model, fields, smaller, engine, steps=1) is not None:
-            return f"a batch of {batch} does not fit into the memory of {engine['accelerator']}: {smaller} does, " \
-                   f"see --batch-size {smaller}."  # fmt: skip
+            return f"a batch of {batch} does not fit into the memory of {engine['accelerator']}: {smaller * parts} " \
+                   f"does, see --batch-size {smaller * parts} or --accumulate."  # fmt: skip
         smaller //= 2
-    return f"not even a batch of 2 fits into the memory of {engine['accelerator']}: see --input-size, or a model " \
-           "that is smaller."  # fmt: skip
+    return f"not even a batch of {2 * parts} fits into the memory of {engine['accelerator']}: see --input-size, or a " \
+           "model that is smaller."  # fmt: skip
 
 
 def out_of_memory(error: BaseException) -> bool:
