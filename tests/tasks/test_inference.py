@@ -8,10 +8,10 @@ import torch
 from spectralvision.data.datasets import ArrayImages, Data
 from spectralvision.data.transforms import eval_transform
 from spectralvision.runs import UserError
-from spectralvision.tasks.inference import Engine, evaluate, interval
+from spectralvision.tasks.inference import Inference, evaluate, interval
 from spectralvision.tasks.loading import data_config, describe, load_model, save_model
 
-CPU = Engine(batch_size=16, workers=0, device="cpu", precision="32")
+CPU = Inference(batch_size=16, workers=0, device="cpu", precision="32")
 
 
 @pytest.fixture(scope="module")

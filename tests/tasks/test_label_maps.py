@@ -16,13 +16,13 @@ from spectralvision.data.opening import open_data
 from spectralvision.data.transforms import eval_transform
 from spectralvision.runs import UserError
 from spectralvision.tasks import label_maps
-from spectralvision.tasks.inference import Engine
+from spectralvision.tasks.inference import Inference
 from spectralvision.tasks.label_maps import make_label_maps
 from spectralvision.tasks.loading import data_config, load_model
 from tests.label_maps import teacher
 from tests.pictures import COLOURS, image_folder
 
-ENGINE = Engine(batch_size=3, workers=0, device="cpu")
+ENGINE = Inference(batch_size=3, workers=0, device="cpu")
 
 
 @pytest.fixture(autouse=True)

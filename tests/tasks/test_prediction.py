@@ -7,7 +7,7 @@ import torch
 from spectralvision.data.named import named_images
 from spectralvision.data.transforms import eval_transform
 from spectralvision.runs import UserError
-from spectralvision.tasks.inference import Engine
+from spectralvision.tasks.inference import Inference
 from spectralvision.tasks.loading import data_config, describe, load_model, save_model
 from spectralvision.tasks.prediction import Predictor, predict
 from tests.pictures import encoded, picture
@@ -44,7 +44,7 @@ def expected(run, images, flip):
 @pytest.mark.parametrize("flip", [False, True])
 def test_probabilities_are_the_models_own(run, photos, flip):
     images = named_images([str(photos)])
-    result = predict(Predictor(run, top_k=3, flip=flip, engine=Engine(batch_size=3, workers=0, **CPU)), images)
+    result = predict(Predictor(run, top_k=3, flip=flip, engine=Inference(batch_size=3, workers=0, **CPU)), images)
     assert result["unreadable"] == []
     assert result["images_per_second"] > 0
     for answer, row, index in zip(result["predictions"], expected(run, images, flip), range(7), strict=True):
@@ -61,7 +61,7 @@ def test_what_cannot_be_read_is_told_and_the_others_answered(run, photos, worker
     (photos / "1.png").write_bytes(b"")
     (photos / "4.png").write_bytes(whole[: len(whole) // 2])
     images = named_images([str(photos)])
-    result = predict(Predictor(run, engine=Engine(batch_size=2, workers=workers, **CPU)), images)
+    result = predict(Predictor(run, engine=Inference(batch_size=2, workers=workers, **CPU)), images)
     stems = [answer["image"][-5] for answer in result["predictions"]]
     assert stems == ["2", "3", "5", "6"]
     assert [one["image"][-5] for one in result["unreadable"]] == ["0", "1", "4"]
@@ -75,4 +75,4 @@ def test_nothing_that_can_be_read_is_an_error(run, photos):
     alone = r"bad\.png is not an image that can be read \(no image format\)\.$"
     for words, sentence in [(1, alone), (3, r"\(nor can the other 2\)\.$")]:
         with pytest.raises(UserError, match=sentence):
-            predict(Predictor(run, engine=Engine(**CPU)), named_images([str(photos / "bad.png")] * words))
+            predict(Predictor(run, engine=Inference(**CPU)), named_images([str(photos / "bad.png")] * words))

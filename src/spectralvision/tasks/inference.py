@@ -20,7 +20,7 @@ from spectralvision.tasks.loading import data_config, label_names, label_titles,
 
 
 @dataclass(frozen=True, kw_only=True)
-class Engine:
+class Inference:
     """How a model is run."""
 
     batch_size: int = 64
@@ -59,7 +59,7 @@ class Judge(classification.Classifier):
 
 
 def evaluate(
-    name: str, data: Data, split: str | None = None, engine: Engine | None = None, per_class: bool = False
+    name: str, data: Data, split: str | None = None, engine: Inference | None = None, per_class: bool = False
 ) -> dict[str, Any]:
     """The figures of a run, or of a model with its published weights.
 
@@ -83,7 +83,7 @@ def evaluate(
     split = split or data.held_out()
     seen = data.split(split)
     data = matched(data, model, name)
-    loader, options = prepared(model, data.split(split), engine or Engine())
+    loader, options = prepared(model, data.split(split), engine or Inference())
     judge = Judge(model)
     scores = classification.evaluate(judge, loader, options)
     details = judge.details.compute()
@@ -152,7 +152,7 @@ def cut_as_trained(data: Data, name: str) -> Data:
     return carve_as_trained(data, read_json(record).get("data", {})) if record.is_file() else data
 
 
-def prepared(model: nn.Module, images: Images | Stream, engine: Engine) -> tuple[Any, dict[str, Any]]:
+def prepared(model: nn.Module, images: Images | Stream, engine: Inference) -> tuple[Any, dict[str, Any]]:
     """Batches of a model's input, and where to compute them."""
     options = device_options(engine)
     share = Share(rank() if engine.devices > 1 else 0, engine.devices)
@@ -161,13 +161,13 @@ def prepared(model: nn.Module, images: Images | Stream, engine: Engine) -> tuple
     return loader, options | {"devices": engine.devices}
 
 
-def device_options(engine: Engine) -> dict[str, str]:
+def device_options(engine: Inference) -> dict[str, str]:
     """Lightning's words for where and how to compute."""
     accelerator, precision = choose_device(engine.device, engine.precision)
     return {"accelerator": accelerator, "precision": precision}
 
 
-def workers_for(images: Images | Stream, engine: Engine) -> int:
+def workers_for(images: Images | Stream, engine: Inference) -> int:
     """Processes that read: none where there is one batch only, as starting them takes longer."""
     if engine.workers == "auto" and isinstance(images, Images) and len(images) <= engine.batch_size:
         return 0

@@ -34,7 +34,7 @@ from spectralvision.data.label_maps import (
 from spectralvision.data.loading import attempt_loader, in_batches
 from spectralvision.data.transforms import eval_transform
 from spectralvision.runs import UserError, disk_full, refuse_taken
-from spectralvision.tasks.inference import Engine, device_options, workers_for
+from spectralvision.tasks.inference import Inference, device_options, workers_for
 from spectralvision.tasks.loading import data_config, label_names, load_model
 from spectralvision.tasks.position_head import PositionHead
 
@@ -59,7 +59,7 @@ class _Tally:
 
 
 def make_label_maps(
-    teacher: str, data: Data, out: str | Path, split: str | None = None, engine: Engine | None = None
+    teacher: str, data: Data, out: str | Path, split: str | None = None, engine: Inference | None = None
 ) -> dict[str, Any]:
     """Writes the maps of a split into `out`, or goes on where an earlier call stopped.
 
@@ -80,7 +80,7 @@ def make_label_maps(
         UserError: A teacher that does not work, images or a folder that do not fit, a full disk; what is written stays,
             and the same call goes on.
     """
-    start, engine = time.monotonic(), engine or Engine()
+    start, engine = time.monotonic(), engine or Inference()
     split = split or ("train" if "train" in data.splits else "all")
     images = data.split(split)
     if isinstance(images, Stream):
@@ -169,7 +169,7 @@ def _folder(folder: Path, index: Index) -> Path:
 
 
 def _shards(
-    teacher: _Teacher, images: Images, missing: list[int], engine: Engine, tally: _Tally
+    teacher: _Teacher, images: Images, missing: list[int], engine: Inference, tally: _Tally
 ) -> Iterator[tuple[int, Tensor, Tensor]]:
     """Number, values and indices of each missing shard, as soon as its last image has been seen."""
     if not missing:
@@ -189,7 +189,7 @@ def _shards(
             number = next(numbers, None)  # type: ignore[assignment]
 
 
-def _labelled(teacher: _Teacher, images: Images, engine: Engine, tally: _Tally) -> Iterator[tuple[Tensor, Tensor]]:
+def _labelled(teacher: _Teacher, images: Images, engine: Inference, tally: _Tally) -> Iterator[tuple[Tensor, Tensor]]:
     """(B, K, h, w) float16 probabilities and int16 classes of the images in order, zeros where one cannot be read."""
     fabric = Fabric(devices=1, **device_options(engine))  # type: ignore[arg-type]
     module = fabric.setup_module(teacher.head)

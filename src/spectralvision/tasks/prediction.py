@@ -18,7 +18,7 @@ from spectralvision.data.loading import Attempt, attempt_loader, in_batches
 from spectralvision.data.opening import open_data
 from spectralvision.data.transforms import eval_transform
 from spectralvision.runs import UserError
-from spectralvision.tasks.inference import Engine, cut_as_trained, device_options, workers_for
+from spectralvision.tasks.inference import Inference, cut_as_trained, device_options, workers_for
 from spectralvision.tasks.loading import data_config, label_titles, load_model
 
 
@@ -42,8 +42,8 @@ class Predictor:
         UserError: A model without weights, or more classes wanted than it knows.
     """
 
-    def __init__(self, name: str, top_k: int = 1, flip: bool = False, engine: Engine | None = None) -> None:
-        self.model, self.engine, self.top_k, self.flip = load_model(name), engine or Engine(), top_k, flip
+    def __init__(self, name: str, top_k: int = 1, flip: bool = False, engine: Inference | None = None) -> None:
+        self.model, self.engine, self.top_k, self.flip = load_model(name), engine or Inference(), top_k, flip
         self.titles = label_titles(self.model)
         if not 1 <= top_k <= len(self.titles):
             raise UserError(f"--top-k {top_k} should lie between 1 and {len(self.titles)}, the number of classes.")

@@ -11,7 +11,7 @@ import tyro
 from spectralvision.runs import refuse_outside
 
 if TYPE_CHECKING:  # a command that only shows its help does not load it
-    from spectralvision.tasks.inference import Engine
+    from spectralvision.tasks.inference import Inference
 
 Json = Annotated[bool, tyro.conf.arg(help="Print one JSON object instead of text.")]
 Device = Annotated[Literal["auto", "cpu", "cuda", "mps"], tyro.conf.arg(help="Where to compute.")]
@@ -52,12 +52,12 @@ def print_csv(rows: Sequence[Sequence[Any]]) -> None:
     print(text.getvalue(), end="")
 
 
-def engine(job: Any) -> "Engine":
+def engine(job: Any) -> "Inference":
     """How to run a model, from a verb's options."""
-    from spectralvision.tasks.inference import Engine
+    from spectralvision.tasks.inference import Inference
 
     refuse_outside(vars(job), {"batch_size": (1, math.inf), "workers": (0, math.inf)})
-    return Engine(
+    return Inference(
         batch_size=job.batch_size,
         workers=job.workers,
         device=job.device,
