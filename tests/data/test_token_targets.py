@@ -126,7 +126,8 @@ def test_batches_carry_each_image_its_map_and_repeat_themselves(workers):
 
     def read():
         kind = partial(LabelledSamples, maps=Numbered())
-        loader = train_loader(images, JointTransform(augmentation(), CONFIG), 4, 0, workers, kind)
+        transform = JointTransform(augmentation(), CONFIG)
+        loader = train_loader(images, transform, 4, 0, workers, kind=kind)
         return list(loader)
 
     batches, again = read(), read()
