@@ -126,7 +126,7 @@ def test_batches_carry_each_image_its_map_and_repeat_themselves(workers):
 
     def read():
         kind = partial(LabelledSamples, maps=Numbered())
-        loader = train_loader(images, JointTransform(augmentation(), CONFIG), 4, 0, workers, kind)
+        loader = train_loader(images, JointTransform(augmentation(), CONFIG), 4, 0, workers, kind=kind)
         return list(loader)
 
     batches, again = read(), read()

@@ -158,13 +158,13 @@ def test_another_error_of_a_trial_is_not_taken_for_memory(monkeypatch):
 
 def test_expected_seconds_add_up(photos, monkeypatch):
     """Two epochs of 24 images in batches of 8 and 6 to validate on, at a known pace."""
-    from spectralvision.recipes import classification
+    from spectralvision.recipes import classification, settling
 
     monkeypatch.setattr(trial, "seconds_per_step", lambda *args: 0.8)  # 0.1 s an image
     monkeypatch.setattr(telling, "_seconds_per_image", lambda loader: 0.05)
     recipe = replace(recipe_of(photos, "x"), epochs=2)
     data, _ = classification._data(recipe)
-    model, recipe = classification._model(classification._resolved(recipe, data), data)
+    model, recipe = classification._model(settling.resolved(recipe, data), data)
     loaders = classification._loaders(recipe, data, model)
     expected = 2 * (24 * (0.1 + 0.05) + 8 * (0.1 / 3 + 0.05))  # the one batch of val counts as a whole one
     assert telling.expected_seconds(recipe, model, CPU, *loaders) == pytest.approx(expected)

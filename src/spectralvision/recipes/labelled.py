@@ -43,10 +43,13 @@ def notes(maps: LabelMaps | None) -> list[str]:
 def samples(
     augmentation: Augmentation, config: dict[str, Any], maps: LabelMaps | None
 ) -> tuple[Any, Callable[..., Samples]]:
-    """The transform of training images, and the kind of samples."""
-    if maps is None:
-        return train_transform(augmentation, config), Samples
-    return JointTransform(augmentation, config), partial(LabelledSamples, maps=maps)
+    """The transform of training images, and the kind of samples, which knows the transforms to other sides."""
+    make: Callable[..., Any] = train_transform if maps is None else JointTransform
+    scales = augmentation.scales(config["input_size"][-1])
+    sides = scales.sizes() if scales else []
+    sized = {side: make(augmentation, config | {"input_size": (3, side, side)}) for side in sides}
+    kind = partial(Samples, sized=sized) if maps is None else partial(LabelledSamples, maps=maps, sized=sized)
+    return make(augmentation, config), kind
 
 
 def classifier(maps: LabelMaps | None) -> "Callable[..., Classifier]":

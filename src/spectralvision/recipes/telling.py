@@ -155,9 +155,16 @@ def uneven(counts: Sequence[int]) -> bool:
     return bool(counts) and max(counts) >= UNEVEN * min(counts)
 
 
+def recipe_record(recipe: "Classification") -> dict[str, Any]:
+    """Which recipe it is and its fields, for `Classification.of_run`."""
+    from spectralvision.recipes import name_of
+
+    return {"recipe_name": name_of(type(recipe)), "recipe": asdict(recipe)}
+
+
 def record(recipe: "Classification", data: "Data", engine: dict[str, str]) -> dict[str, Any]:
     """What `run.json` holds of a run from its start."""
-    return {"recipe": asdict(recipe), "data": _data_facts(data), "engine": engine, "versions": _versions()}
+    return {**recipe_record(recipe), "data": _data_facts(data), "engine": engine, "versions": _versions()}
 
 
 def _data_facts(data: "Data") -> dict[str, Any]:

@@ -137,7 +137,7 @@ class Classifier(pl.LightningModule):
             sched=fields.sched,
             num_epochs=self.epochs,
             warmup_epochs=fields.warmup_epochs,  # type: ignore[arg-type]
-            warmup_lr=fields.lr / 100,
+            warmup_lr=fields.lr * fields.warmup_start,
             min_lr=fields.lr * fields.min_lr,
             step_on_epochs=False,
             updates_per_epoch=max(1, int(trainer.estimated_stepping_batches) // self.epochs),

@@ -128,12 +128,14 @@ def label_titles(model: nn.Module) -> list[str]:
     return names or [str(index) for index in range(number)]
 
 
-def describe(model: nn.Module, classes: Sequence[str], size: int) -> None:
+def describe(model: nn.Module, classes: Sequence[str], size: int, crop_pct: float | None = None) -> None:
     """Writes into the model what its weights will be used with; `save_model` saves it."""
     cfg: Any = _cfg(model)
     for key in ("tag", "license", "test_input_size", "test_crop_pct", "label_descriptions", "url", "hf_hub_id", "file"):
         cfg.pop(key, None)
     cfg |= {"input_size": (3, size, size), "num_classes": len(classes), "label_names": list(classes)}
+    if crop_pct is not None:
+        cfg["crop_pct"] = crop_pct
     model.pretrained_cfg = model.default_cfg = cfg
 
 
