@@ -42,10 +42,10 @@ def words(root, out, *more):
 def interrupted(command, at):
     true = token_labelling.TokenLabelClassifier.training_step
 
-    def step(module, batch):
+    def step(module, batch, batch_idx):
         if module.global_step == at:
             raise KeyboardInterrupt
-        return true(module, batch)
+        return true(module, batch, batch_idx)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(token_labelling.TokenLabelClassifier, "training_step", step)

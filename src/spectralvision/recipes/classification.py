@@ -4,11 +4,9 @@ Claim: 97 % and more of the held-out handwritten digits are classified rightly a
 Command: `spectralvision train --data digits`
 """
 
-import contextlib
-import itertools
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -17,24 +15,30 @@ from spectralvision.data.transforms import Augmentation
 from spectralvision.recipes import find_recipe
 from spectralvision.runs import (
     UserError,
-    new_run_folder,
     read_json,
     refuse_outside,
     refuse_taken,
     require_extra,
-    write_json,
 )
 from spectralvision.tasks.engine import Engine, rank
 from spectralvision.tasks.optimisation import Auto, Optimisation
+from spectralvision.tasks.teaching import Teaching
 
 if TYPE_CHECKING:  # a command that only shows its help loads neither
     from torch import nn
 
     from spectralvision.data.datasets import Data
     from spectralvision.data.label_maps import LabelMaps
+    from spectralvision.recipes.telling import Projection
+    from spectralvision.tasks.distillation import Teacher
 
 Say = Callable[[str], None]
-PARTS: dict[str, Any] = {"optimisation": Optimisation, "augmentation": Augmentation, "engine": Engine}
+PARTS: dict[str, Any] = {
+    "optimisation": Optimisation,
+    "augmentation": Augmentation,
+    "engine": Engine,
+    "teaching": Teaching,
+}
 RANGES = {
     "num_classes": (2, math.inf), "epochs": (1, math.inf), "batch_size": (2, math.inf), "input_size": (1, math.inf),
     "seed": (0, math.inf), "workers": (0, math.inf), "folds": (2, math.inf), "fold": (1, math.inf),
@@ -50,11 +54,12 @@ class Classification:
     """Where `epochs` is auto and the model brings weights: the fewest and the most, by the number of images."""
 
     data: str
-    """digits, a folder of images (one subfolder a class), parquet shards, or a timm reader such as torch/cifar10."""
+    """digits, a folder of images (one subfolder a class), parquet shards, a timm reader such as torch/cifar10, or
+    synthetic/COUNT: made-up images for dry runs."""
     data_dir: str | None = None
     """Where a timm reader finds its files."""
     num_classes: int | None = None
-    """Number of classes, for streamed readers that do not say it."""
+    """Number of classes, for streamed readers and made-up images, which do not say it."""
     val_fraction: float = 0.2
     """Share held out to validate on, where the data has no val split."""
     folds: int | None = None
@@ -90,6 +95,7 @@ class Classification:
     optimisation: Optimisation = field(default_factory=Optimisation)
     augmentation: Augmentation = field(default_factory=Augmentation)
     engine: Engine = field(default_factory=Engine)
+    teaching: Teaching = field(default_factory=Teaching)
 
     def run(self, say: Say = print, dry_run: bool = False, resume: str | Path | None = None) -> dict[str, Any]:
         """Trains; returns what `run.json` holds of the result. `say` takes lines for the person who waits.
@@ -107,6 +113,7 @@ class Classification:
         self.optimisation.check()
         self.augmentation.check()
         self.engine.check()
+        self.teaching.check()
         if rank():
             say = _silent
         if self.folds is not None and self.fold is None:
@@ -128,7 +135,9 @@ class Classification:
         kind = find_recipe(record.get("recipe_name", "classification"))
         try:
             fields = record["recipe"]
-            recipe: Classification = kind(**(fields | {name: part(**fields[name]) for name, part in PARTS.items()}))
+            recipe: Classification = kind(
+                **(fields | {name: part(**fields.get(name, {})) for name, part in PARTS.items()})
+            )
         except (TypeError, KeyError) as error:
             raise UserError(f"{Path(run) / 'run.json'} holds no recipe of this version ({error}).") from None
         return recipe
@@ -139,7 +148,8 @@ def _silent(line: str) -> None:
 
 
 def _train(recipe: Classification, say: Say, dry_run: bool, resume: Path | None) -> dict[str, Any]:
-    from spectralvision.recipes import labelled, settling, telling
+    from spectralvision.recipes import labelled, recording, settling, telling
+    from spectralvision.tasks.distillation import teacher_of
     from spectralvision.tasks.fitting import choose_device, fit
     from spectralvision.tasks.loading import architecture
 
@@ -152,21 +162,25 @@ def _train(recipe: Classification, say: Say, dry_run: bool, resume: Path | None)
     maps = labelled.open_maps(recipe, data)
     data = labelled.with_facts(data, maps)
     if resume is not None:
-        _refuse_resume(resume, data)
+        recording.refuse_resume(resume, data)
     model, recipe = _model(recipe, data, fresh=resume is None)
+    teacher = teacher_of(recipe.teaching, data, model)
     engine = {"accelerator": accelerator, "precision": precision}
     loaders = _loaders(recipe, data, model, maps)
     notes = labelled.notes(maps) + notes
-    if not rank():
-        for line in itertools.chain(telling.announcement(recipe, data, model, engine, loaders), notes):
-            say(line)
+    projection = _announce(recipe, data, model, engine, loaders, teacher, say)
+    for line in notes:
+        say(line)
     if dry_run:
-        return {"dry_run": True, "model": architecture(model), "recipe": asdict(recipe)}
-    run = resume or _folder(f"{_word(data.name)}-{architecture(model)}", recipe.out)
-    with _recorded(run, telling.record(recipe, data, engine)) as status:
+        say(telling.trial_line(projection))
+        return {"dry_run": True, "model": architecture(model), "recipe": asdict(recipe), **projection._asdict()}
+    run = resume or recording.folder_of(f"{_word(data.name)}-{architecture(model)}", recipe.out)
+    with recording.recorded(run, telling.record(recipe, data, engine)) as status:
         assert recipe.epochs != "auto"
         weights = settling.class_weights(recipe.optimisation.class_weights, telling.train_counts(data))
-        module = labelled.classifier(maps)(model, recipe.optimisation, recipe.epochs, recipe.seed, weights)
+        module = labelled.classifier(maps, teacher, recipe.teaching)(
+            model, recipe.optimisation, recipe.epochs, recipe.seed, weights
+        )
         keep = fit(module, *loaders, run, engine, say, resume is not None, recipe.engine)
         assert keep.best is not None, "every epoch validates"
         assert keep.pace is not None
@@ -189,34 +203,24 @@ def _train(recipe: Classification, say: Say, dry_run: bool, resume: Path | None)
     return result | {"report": report.attempt(run, data, say)}
 
 
-def _folder(name: str, out: str | None) -> Path:
-    """The folder of a new run; only the first of several processes makes it, and the others write nothing."""
-    return Path(out or name) if rank() else new_run_folder(name, out)
+def _announce(
+    recipe: Classification, data: "Data", model: "nn.Module", engine: dict[str, str], loaders: tuple[Any, Any],
+    teacher: "Teacher | None", say: Say,
+) -> "Projection":  # fmt: skip
+    """Says what was found, what is trained, how and how long; the last takes some training steps on a copy.
 
+    Raises:
+        UserError: A batch does not fit into memory.
+    """
+    from spectralvision.recipes import telling
 
-@contextlib.contextmanager
-def _recorded(run: Path, facts: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Keeps `run.json`: running, then what the block writes into the dictionary it gets, else how it ended."""
-    from spectralvision.tasks.fitting import kept
-
-    status: dict[str, Any] = {"status": "failed"}
-    if rank():
-        yield status
-        return
-    write_json(run / "run.json", {"status": "running", **facts})
-    try:
-        yield status
-        write_json(run / "run.json", status | facts)
-    except BaseException as error:
-        if isinstance(error, KeyboardInterrupt):
-            status["status"] = "interrupted"
-        elif isinstance(error, UserError):
-            status["error"] = str(error)
-        with contextlib.suppress(OSError):  # on a full disk the record of the start stays
-            write_json(run / "run.json", status | facts)
-        if isinstance(error, KeyboardInterrupt):
-            raise type(error)(kept(run)) from None
-        raise
+    if rank():  # the first of several processes measures for all
+        return telling.Projection(math.nan, math.nan, None)
+    for line in telling.announcement(recipe, data, model):
+        say(line)
+    projection = telling.projected(recipe, model, engine, *loaders, teacher)
+    say(telling.how_line(recipe, engine, projection))
+    return projection
 
 
 def _data(recipe: Classification) -> tuple["Data", list[str]]:
@@ -245,29 +249,6 @@ def _fold(recipe: Classification) -> tuple[int, int] | None:
     if recipe.folds is None or recipe.fold > recipe.folds:
         raise UserError(f"--fold {recipe.fold} should lie between 1 and the number of --folds.")
     return recipe.fold, recipe.folds
-
-
-def _refuse_resume(run: Path, data: "Data") -> None:
-    """Raises `UserError` when a run is finished, has nothing to go on from, or was trained on other images."""
-    import torch
-
-    from spectralvision.recipes.telling import fingerprints
-    from spectralvision.tasks.checkpoints import last_checkpoint
-
-    record, checkpoint = read_json(run / "run.json"), last_checkpoint(run)
-    if record.get("status") == "finished":
-        raise UserError(f"{run} is finished: `spectralvision train --model {run} --data DATA` trains its weights on.")
-    if not checkpoint.is_file():
-        raise UserError(f"{run} holds no checkpoint to go on from: no step had been taken, so start it anew.")
-    if record.get("data", {}).get("fingerprints") != fingerprints(data):
-        raise UserError(f"{data.name} holds other images than {run} was trained on: start a new run.")
-    if record.get("data", {}).get("label_maps") != data.facts.get("label_maps"):
-        raise UserError(f"the label maps are not those that {run} was trained with: start a new run.")
-    try:
-        torch.load(checkpoint, map_location="meta", weights_only=True)
-    except Exception as error:  # a broken or hostile file can fail in any way
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"{checkpoint} cannot be read ({reason}): start a new run.") from None
 
 
 def _model(recipe: Classification, data: "Data", fresh: bool = True) -> tuple["nn.Module", Classification]:

@@ -74,8 +74,8 @@ class FinetuneFlowers102(Finetune):
 
 @dataclass(frozen=True, kw_only=True)
 class FinetuneCars(FinetuneFlowers102):
-    """Stanford Cars (--data: a folder with train and test). The claim: 93.6 % top-1 on test for SVT-H-B. Ours: not
-    run."""
+    """Stanford Cars (--data: a folder with train and test). The claim: 93.6 % top-1 on test for SVT-H-B.
+    Ours: not run."""
 
 
 @dataclass(frozen=True, kw_only=True)

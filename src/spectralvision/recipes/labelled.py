@@ -1,4 +1,4 @@
-"""What changes in a training with `--label-maps`; without it, what stays."""
+"""What changes in a training with `--label-maps` or `--teacher`; without them, what stays."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,10 +10,13 @@ from spectralvision.data.label_maps import LabelMaps
 from spectralvision.data.loading import Samples
 from spectralvision.data.token_targets import JointTransform, LabelledSamples
 from spectralvision.data.transforms import Augmentation, train_transform
+from spectralvision.runs import UserError
+from spectralvision.tasks.teaching import Teaching
 
 if TYPE_CHECKING:
     from spectralvision.recipes.classification import Classification
     from spectralvision.tasks.classification import Classifier
+    from spectralvision.tasks.distillation import Teacher
 
 
 def open_maps(recipe: "Classification", data: Data) -> LabelMaps | None:
@@ -26,6 +29,10 @@ def open_maps(recipe: "Classification", data: Data) -> LabelMaps | None:
         return None
     from spectralvision.tasks import token_labelling
 
+    if recipe.teaching.teacher is not None:
+        raise UserError(
+            "--teacher does not go with --label-maps, which hold what a teacher says: leave one of them out."
+        )
     token_labelling.refuse_fields(recipe.model, recipe.optimisation)
     return token_labelling.maps_for(recipe.label_maps, data)
 
@@ -52,9 +59,12 @@ def samples(
     return make(augmentation, config), kind
 
 
-def classifier(maps: LabelMaps | None) -> "Callable[..., Classifier]":
+def classifier(maps: LabelMaps | None, teacher: "Teacher | None", teaching: Teaching) -> "Callable[..., Classifier]":
     """The Lightning module."""
     from spectralvision.tasks.classification import Classifier
+    from spectralvision.tasks.distillation import distilling
     from spectralvision.tasks.token_labelling import TokenLabelClassifier
 
+    if teacher is not None:
+        return distilling(teacher, teaching)
     return Classifier if maps is None else partial(TokenLabelClassifier, logits=maps.logits)
