@@ -212,7 +212,7 @@ def _options(kind: Any) -> Iterator[tuple[str, bool]]:
             yield from _options(hints[field.name])
         else:
             required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-            yield f"--{field.name.replace('_', '-')}", required
+            yield f"--{'no-' if field.default is True else ''}{field.name.replace('_', '-')}", required
 
 
 def _sentence(box: str) -> str:

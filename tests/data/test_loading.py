@@ -7,10 +7,7 @@ import pytest
 import torch
 
 from spectralvision.data.loading import (
-    EpochSampler,
-    PartBatches,
     Samples,
-    Share,
     eval_loader,
     median_side,
     num_workers,
@@ -18,6 +15,7 @@ from spectralvision.data.loading import (
     train_loader,
 )
 from spectralvision.data.opening import open_data
+from spectralvision.data.sampling import EpochSampler, PartBatches, Share
 from spectralvision.data.transforms import Augmentation, eval_transform, train_transform
 from spectralvision.runs import UserError
 from tests.pictures import image_folder
@@ -84,9 +82,9 @@ def test_every_index_once_and_every_epoch_anew():
     first = list(sampler)
     sampler.set_epoch(1)
     second = list(sampler)
-    assert sorted(index for _, index in first) == sorted(index for _, index in second) == list(range(50))
-    assert [i for _, i in first] != [i for _, i in second]
-    assert {epoch for epoch, _ in second} == {1}
+    assert sorted(key.image for key in first) == sorted(key.image for key in second) == list(range(50))
+    assert [key.image for key in first] != [key.image for key in second]
+    assert {key.epoch for key in second} == {1}
 
 
 @pytest.mark.parametrize(("length", "batch", "processes", "portions"), [(29, 8, 2, 1), (32, 8, 2, 2), (60, 24, 3, 2)])

@@ -91,7 +91,7 @@ def test_going_on_from_a_run(trained, photos, tmp_path):
 
 
 def test_the_head_is_reset_where_classes_differ_and_kept_where_not(trained, photos, tmp_path):
-    from spectralvision.recipes import classification
+    from spectralvision.recipes import classification, settling
 
     run, recipe, _, _ = trained
     source = load_model(str(run)).get_classifier().weight
@@ -99,7 +99,7 @@ def test_the_head_is_reset_where_classes_differ_and_kept_where_not(trained, phot
     def head(folder):
         fields = replace(recipe, data=str(folder), model=str(run))
         data, _ = classification._data(fields)
-        model, _ = classification._model(classification._resolved(fields, data), data)
+        model, _ = classification._model(settling.resolved(fields, data), data)
         return model.get_classifier().weight
 
     assert torch.equal(head(photos), source)
@@ -121,16 +121,17 @@ def test_a_fixed_size_model_is_made_at_the_size_of_the_data(photos, tmp_path):
 
 
 def test_what_auto_becomes():
-    from spectralvision.recipes.classification import _data, _resolved
+    from spectralvision.recipes.classification import _data
+    from spectralvision.recipes.settling import resolved
 
     digits = Classification(data="digits")
     data, _ = _data(digits)
-    settled = _resolved(digits, data)
+    settled = resolved(digits, data)
     assert (settled.epochs, settled.batch_size) == (15, 32)
     assert settled.optimisation.lr == pytest.approx(2e-3 * np.sqrt(0.5), rel=1e-2)
     assert settled.augmentation.hflip == 0
-    assert _resolved(replace(digits, pretrained=True), data).optimisation.lr < settled.optimisation.lr / 3
-    assert _resolved(replace(digits, batch_size=33), data).batch_size == 32  # even
+    assert resolved(replace(digits, pretrained=True), data).optimisation.lr < settled.optimisation.lr / 3
+    assert resolved(replace(digits, batch_size=33), data).batch_size == 32  # even
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import csv
 import json
 import random
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -114,15 +115,16 @@ def test_weights_that_were_better_before_the_interruption_stay(photos, tmp_path)
     assert (run / "model.safetensors").read_bytes() == before
 
 
-def test_dry_run_says_three_lines_and_writes_nothing(photos, tmp_path, monkeypatch, capsys):
+def test_dry_run_says_what_it_takes_and_writes_nothing(photos, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["train", "--data", str(photos), "--model", "test_resnet", "--dry-run"]) == 0
     out, err = capsys.readouterr()
     lines = err.splitlines()
-    assert [line.split()[0] for line in lines] == ["data", "model", "train", "note"]
+    assert [line.split()[0] for line in lines] == ["data", "model", "train", "note", "trial"]
     macs = count_macs(timm.create_model("test_resnet", num_classes=3), (3, 64, 64))
     assert f" {macs / 1e9:.3g} GMACs, from scratch" in lines[1]
     assert lines[2].endswith((" s", " min"))
+    assert re.search(r"trial  \S+ images/s in training steps, peak memory \S+ GiB a process, \S+ h in all", lines[4])
     assert "nothing was trained or written" in out
     assert not list(tmp_path.iterdir())
 
@@ -139,7 +141,7 @@ def test_a_trial_leaves_weights_and_generators_as_they_are(fields):
     model = small()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     states = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state()
-    assert trial.seconds_per_step(model, Optimisation(lr=0.1, **fields), 4, CPU) > 0
+    assert trial.try_step(model, Optimisation(lr=0.1, **fields), 4, CPU).seconds > 0
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert all(parameter.grad is None for parameter in model.parameters())
     assert states[:2] == (random.getstate(), np.random.get_state()[1].tolist())
@@ -153,21 +155,21 @@ def test_another_error_of_a_trial_is_not_taken_for_memory(monkeypatch):
     model = small()
     monkeypatch.setattr(type(model), "forward", broken)
     with pytest.raises(RuntimeError, match="shapes"):
-        trial.seconds_per_step(model, Optimisation(lr=0.1), 4, CPU)
+        trial.try_step(model, Optimisation(lr=0.1), 4, CPU)
 
 
 def test_expected_seconds_add_up(photos, monkeypatch):
     """Two epochs of 24 images in batches of 8 and 6 to validate on, at a known pace."""
-    from spectralvision.recipes import classification
+    from spectralvision.recipes import classification, settling
 
-    monkeypatch.setattr(trial, "seconds_per_step", lambda *args: 0.8)  # 0.1 s an image
+    monkeypatch.setattr(trial, "try_step", lambda *args: trial.Trial(0.8, None))  # 0.1 s an image
     monkeypatch.setattr(telling, "_seconds_per_image", lambda loader: 0.05)
     recipe = replace(recipe_of(photos, "x"), epochs=2)
     data, _ = classification._data(recipe)
-    model, recipe = classification._model(classification._resolved(recipe, data), data)
+    model, recipe = classification._model(settling.resolved(recipe, data), data)
     loaders = classification._loaders(recipe, data, model)
     expected = 2 * (24 * (0.1 + 0.05) + 8 * (0.1 / 3 + 0.05))  # the one batch of val counts as a whole one
-    assert telling.expected_seconds(recipe, model, CPU, *loaders) == pytest.approx(expected)
+    assert telling.projected(recipe, model, CPU, *loaders).seconds == pytest.approx(expected)
 
 
 def test_the_bar_shows_loss_top1_pace_and_time_left(photos, tmp_path, monkeypatch):

@@ -19,6 +19,7 @@ from PIL import Image
 
 from spectralvision.data.datasets import Data, Images, Stream, Subset
 from spectralvision.data.images import problem_of
+from spectralvision.data.synthetic import SyntheticImages
 from spectralvision.runs import UserError
 
 BLOCK = 512  # images in flight
@@ -52,7 +53,7 @@ def checked(data: Data) -> tuple[Data, list[Skipped], list[Twin]]:
     splits = dict(data.splits)
     for split in ("train", "val"):
         images = splits[split]
-        if isinstance(images, Stream):
+        if isinstance(images, Stream | SyntheticImages):  # a million of them need no look
             continue
         good: list[int] = []
         digests[split] = {}

@@ -1,10 +1,10 @@
-"""Batches. What happens to a sample is a function of (seed, epoch, index), never of workers or of what came before."""
+"""Batches. What happens to a sample is a function of (seed, epoch, index, repeat), not of workers or the past."""
 
 import itertools
 import os
 import random
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -12,9 +12,10 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler
+from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from spectralvision.data.datasets import ArrayImages, Images, Stream, Subset
+from spectralvision.data.sampling import ALONE, EpochSampler, Key, PartBatches, Scales, Share
 from spectralvision.runs import UserError
 
 Transform = Callable[[Image.Image], Tensor]
@@ -37,19 +38,23 @@ def seeded(*key: int) -> Iterator[None]:
 
 
 class Samples(Dataset[tuple[Tensor, int]]):
-    """Transformed images. A key is an index, or (epoch, index) for a random transform."""
+    """Transformed images. A key is an index, or a `Key` for a random transform; `sized` are the transforms to other
+    sides than that of `transform`."""
 
-    def __init__(self, images: Images, transform: Transform, seed: int = 0) -> None:
-        self.images, self.transform, self.seed = images, transform, seed
+    def __init__(
+        self, images: Images, transform: Transform, seed: int = 0, *, sized: Mapping[int, Transform] | None = None
+    ) -> None:
+        self.images, self.transform, self.seed, self.sized = images, transform, seed, sized or {}
 
     def __len__(self) -> int:
         return len(self.images)
 
-    def __getitem__(self, key: int | tuple[int, int]) -> tuple[Tensor, int]:
-        epoch, index = key if isinstance(key, tuple) else (0, key)
+    def __getitem__(self, key: int | tuple[int, ...]) -> tuple[Tensor, int]:
+        epoch, index, repeat, size = Key(*key) if isinstance(key, tuple) else Key(0, key)
         image = self.images.image(index)
-        with seeded(self.seed, epoch, index):
-            return self.transform(image), int(self.images.labels[index])
+        transform = self.transform if size is None else self.sized[size]
+        with seeded(self.seed, epoch, index, repeat):
+            return transform(image), int(self.images.labels[index])
 
 
 class StreamedSamples(IterableDataset[tuple[Tensor, int]]):
@@ -84,78 +89,6 @@ class _Attempts(Samples):
             return key, str(error)
 
 
-class EpochSampler(Sampler[tuple[int, int]]):
-    """Every index once, in an order that is a function of (seed, epoch); yields (epoch, index)."""
-
-    def __init__(self, length: int, seed: int) -> None:
-        self.length, self.seed, self.epoch = length, seed, 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Called by the trainer before each epoch."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return self.length
-
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.length)
-        return iter([(self.epoch, int(index)) for index in order])
-
-
-class Share(NamedTuple):
-    """What a process takes of a batch: its part in each of some portions, which it computes one after the other."""
-
-    rank: int = 0
-    processes: int = 1
-    portions: int = 1
-
-
-ALONE = Share()
-
-
-class PartBatches(Sampler[list[tuple[int, int]]]):
-    """The parts of each batch that are this process's, as lists of (epoch, index).
-
-    All processes together take each image of a batch once. Images that mixup pairs (the first with the last, the second
-    with the last but one ...) stay together. A last batch with fewer than two images a part is left out, as batch norm
-    needs two.
-    """
-
-    def __init__(self, sampler: EpochSampler, batch_size: int, share: Share = ALONE) -> None:
-        self.sampler, self.batch_size, self.share = sampler, batch_size, share
-        self._done = (0, 0)  # of this epoch, so many parts
-
-    def go_on(self, epoch: int, done: int) -> None:
-        """Begins with this epoch, after so many of its parts; later epochs are whole."""
-        self.sampler.set_epoch(epoch)
-        self._done = epoch, done
-
-    def whole(self, number: int) -> int:
-        """Images in the batch that part `number` of an epoch belongs to, over all processes and portions."""
-        start = number // self.share.portions * self.batch_size
-        return min(self.batch_size, len(self.sampler) - start)
-
-    def __len__(self) -> int:
-        full, rest = divmod(len(self.sampler), self.batch_size)
-        return (full + (rest >= 2 * self.share.processes * self.share.portions)) * self.share.portions
-
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        keys, (rank, processes, portions) = list(self.sampler), self.share
-        epoch, done = self._done
-        for number in range(done if epoch == self.sampler.epoch else 0, len(self)):
-            start, portion = number // portions * self.batch_size, number % portions
-            batch = keys[start : start + self.batch_size]
-            yield _part(batch, portion * processes + rank, processes * portions)
-
-
-def _part(batch: list[Any], number: int, parts: int) -> list[Any]:
-    """Part `number` of a batch: as many of its first half, and their mirror images in the second."""
-    half = len(batch) // 2
-    start, stop = half * number // parts, half * (number + 1) // parts
-    middle = batch[half : len(batch) - half] if number == parts - 1 else []
-    return batch[start:stop] + middle + batch[len(batch) - stop : len(batch) - start]
-
-
 def train_loader(
     images: Images | Stream,
     transform: Transform,
@@ -164,13 +97,16 @@ def train_loader(
     workers: int,
     share: Share = ALONE,
     kind: Callable[[Images, Transform, int], Samples] = Samples,
+    repeats: int = 1,
+    scales: Scales | None = None,
 ) -> DataLoader[Any]:
     """Shuffled batches of (B, 3, H, W) and (B,), of which this process gets its share.
 
-    Another `kind` of samples may hold more than image and label.
+    Another `kind` of samples may hold more than image and label. `repeats` and `scales` are those of `EpochSampler` and
+    `PartBatches`.
 
     Raises:
-        UserError: A stream over several processes or in portions, which nothing divides evenly.
+        UserError: A stream over several processes, in portions, with repeats or scales: it has no image by its number.
     """
     options = _options(workers)
     if isinstance(images, Stream):
@@ -178,10 +114,12 @@ def train_loader(
             raise UserError(
                 "a stream cannot be divided over --devices, --num-nodes or --accumulate: use a reader by index."
             )
+        if repeats > 1 or scales is not None:
+            raise UserError("--repeats, --min-size and --max-size need images by number, which a stream has not.")
         if hasattr(images.dataset, "set_loader_cfg"):
             images.dataset.set_loader_cfg(num_workers=workers)
         return DataLoader(StreamedSamples(images, transform), batch_size=batch_size, drop_last=True, **options)
-    batches = PartBatches(EpochSampler(len(images), seed), batch_size, share)
+    batches = PartBatches(EpochSampler(len(images), seed, repeats), batch_size, share, scales)
     return DataLoader(kind(images, transform, seed), batch_sampler=batches, **options)
 
 

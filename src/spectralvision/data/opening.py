@@ -10,6 +10,7 @@ from spectralvision.data import parquet
 from spectralvision.data.datasets import ArrayImages, Data, FileImages, Images, Stream, Subset, hold_out
 from spectralvision.data.images import images_below, is_image_file
 from spectralvision.data.readers import open_reader
+from spectralvision.data.synthetic import synthetic
 from spectralvision.runs import UserError, require_extra
 
 SPLITS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
@@ -20,10 +21,10 @@ def open_data(spec: str, data_dir: str | None = None, num_classes: int | None = 
     """Opens a data set without decoding it.
 
     Args:
-        spec: `digits`, a folder (ImageFolder layout or parquet shards), a parquet file, or a timm reader's name such
-            as `torch/cifar10`.
+        spec: `digits`, `synthetic/COUNT`, a folder (ImageFolder layout or parquet shards), a parquet file, or a timm
+            reader's name such as `torch/cifar10`.
         data_dir: timm's root for a reader: where its files are.
-        num_classes: For streamed readers, which do not say how many classes they have.
+        num_classes: For streamed readers and made-up images, which do not say how many classes they have.
 
     Raises:
         UserError: Nothing of that kind is there, or it is empty.
@@ -38,6 +39,8 @@ def open_data(spec: str, data_dir: str | None = None, num_classes: int | None = 
     path = Path(spec).expanduser()
     if spec == "digits" and not path.exists():
         return digits()
+    if spec.partition("/")[0] == "synthetic" and not path.exists():
+        return synthetic(spec, num_classes)
     if path.is_file() and path.suffix == ".parquet":
         return _parquet(path.stem, [path], {path: _split_of(path.stem) or "all"})
     if path.is_file():

@@ -1,7 +1,7 @@
 """From a label map to targets: cut to the training crop by RoI alignment, mirrored with it (Jiang et al., 2021).
 
-What a sample becomes remains a function of (seed, epoch, index). Distortions that a policy such as RandAugment adds
-after the crop move the pixels a little and not the labels, as in the published method.
+What a sample becomes remains a function of (seed, epoch, index, repeat). Distortions that a policy such as RandAugment
+adds after the crop move the pixels a little and not the labels, as in the published method.
 """
 
 from typing import Any, NamedTuple
@@ -66,8 +66,8 @@ class JointTransform:
 class LabelledSamples(Samples):
     """Transformed images with their label maps: (3, H, W) float, label, `Labels` of one image."""
 
-    def __init__(self, images: Images, transform: Any, seed: int = 0, *, maps: LabelMaps) -> None:
-        super().__init__(images, transform, seed)
+    def __init__(self, images: Images, transform: Any, seed: int = 0, *, maps: LabelMaps, **options: Any) -> None:
+        super().__init__(images, transform, seed, **options)
         self.maps = maps
 
     def __getitem__(self, key: Any) -> Any:

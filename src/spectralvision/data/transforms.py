@@ -2,8 +2,10 @@
 
 import re
 from dataclasses import dataclass, replace
+from math import inf
 from typing import TYPE_CHECKING, Any, Literal
 
+from spectralvision.data.sampling import Scales
 from spectralvision.runs import UserError, refuse_outside
 
 if TYPE_CHECKING:
@@ -11,6 +13,10 @@ if TYPE_CHECKING:
 
 Auto = Literal["auto"]
 PHOTO_POLICY = "rand-m7-mstd0.5-inc1"
+RANGES = {
+    "hflip": (0, 1), "min_scale": (0.01, 1), "color_jitter": (0, 1), "re_prob": (0, 1), "repeats": (1, inf),
+    "min_size": (32, inf), "max_size": (32, inf),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,12 +33,31 @@ class Augmentation:
     """Strength of colour jitter; timm leaves it out where a policy is used."""
     re_prob: float = 0.0
     """Chance of erasing a random rectangle."""
+    repeats: int = 1
+    """Variants of an image in an epoch, which then takes one image in so many."""
+    min_size: int | None = None
+    """With `max_size`: sides of training images in pixels, multiples of 32 that take turns from batch to batch; a
+    batch of smaller ones has more of them, so that its pixels stay about the same. None: all of the input size."""
+    max_size: int | None = None
+    """See `min_size`."""
 
     def check(self) -> None:
         """Raises `UserError` for a value that cannot work."""
-        refuse_outside(vars(self), {"hflip": (0, 1), "min_scale": (0.01, 1), "color_jitter": (0, 1), "re_prob": (0, 1)})
+        refuse_outside(vars(self), RANGES)
+        if (self.min_size is None) != (self.max_size is None):
+            raise UserError("--min-size and --max-size go together: give both, or neither.")
+        if self.min_size is not None and self.max_size is not None and not self.scales(1).sizes():  # type: ignore[union-attr]
+            raise UserError(
+                f"no multiple of 32 lies between --min-size {self.min_size} and --max-size {self.max_size}."
+            )
         if not re.match(r"(auto$|none$|rand|augmix|original|v0|3a)", self.auto_augment):
             raise UserError(f"--auto-augment {self.auto_augment} is no policy of timm's: try none, or {PHOTO_POLICY}.")
+
+    def scales(self, input_size: int) -> Scales | None:
+        """The sides of training images where they vary, with batches counted at `input_size`."""
+        if self.min_size is None or self.max_size is None:
+            return None
+        return Scales(self.min_size, self.max_size, input_size)
 
     def resolved(self, data: "Data") -> "Augmentation":
         """The fields with every `auto` that the data decides filled in."""

@@ -4,40 +4,45 @@ Claim: 97 % and more of the held-out handwritten digits are classified rightly a
 Command: `spectralvision train --data digits`
 """
 
-import contextlib
-import itertools
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from spectralvision.data.transforms import Augmentation
+from spectralvision.recipes import find_recipe
 from spectralvision.runs import (
     UserError,
-    new_run_folder,
     read_json,
     refuse_outside,
     refuse_taken,
     require_extra,
-    write_json,
 )
 from spectralvision.tasks.engine import Engine, rank
 from spectralvision.tasks.optimisation import Auto, Optimisation
+from spectralvision.tasks.teaching import Teaching
 
 if TYPE_CHECKING:  # a command that only shows its help loads neither
     from torch import nn
 
     from spectralvision.data.datasets import Data
     from spectralvision.data.label_maps import LabelMaps
+    from spectralvision.recipes.telling import Projection
+    from spectralvision.tasks.distillation import Teacher
 
 Say = Callable[[str], None]
-UPDATES = 30  # an epoch, where the batch size is free
-LEARNING = 500  # updates in all that photographs take at least, within 50 to 200 epochs
+PARTS: dict[str, Any] = {
+    "optimisation": Optimisation,
+    "augmentation": Augmentation,
+    "engine": Engine,
+    "teaching": Teaching,
+}
 RANGES = {
     "num_classes": (2, math.inf), "epochs": (1, math.inf), "batch_size": (2, math.inf), "input_size": (1, math.inf),
     "seed": (0, math.inf), "workers": (0, math.inf), "folds": (2, math.inf), "fold": (1, math.inf),
+    "crop_pct": (0.1, 1),
 }  # fmt: skip
 
 
@@ -45,12 +50,16 @@ RANGES = {
 class Classification:
     """Trains a classifier and writes a run folder. `auto` is decided by the data, the model and the machine."""
 
+    TRAINED_EPOCHS: ClassVar[tuple[int, int]] = (15, 15)
+    """Where `epochs` is auto and the model brings weights: the fewest and the most, by the number of images."""
+
     data: str
-    """digits, a folder of images (one subfolder a class), parquet shards, or a timm reader such as torch/cifar10."""
+    """digits, a folder of images (one subfolder a class), parquet shards, a timm reader such as torch/cifar10, or
+    synthetic/COUNT: made-up images for dry runs."""
     data_dir: str | None = None
     """Where a timm reader finds its files."""
     num_classes: int | None = None
-    """Number of classes, for streamed readers that do not say it."""
+    """Number of classes, for streamed readers and made-up images, which do not say it."""
     val_fraction: float = 0.2
     """Share held out to validate on, where the data has no val split."""
     folds: int | None = None
@@ -72,6 +81,8 @@ class Classification:
     """Images an update, over all processes and portions together; auto: about 30 updates an epoch, 16 to 128."""
     input_size: int | Auto = "auto"
     """Side of the square input in pixels; auto: twice the images' own, up to what the model is made for."""
+    crop_pct: float | None = None
+    """Share of the shorter side that the centre crop keeps where images are judged; None: the model's own."""
     seed: int = 0
     """The same seed gives the same result."""
     workers: int | Auto = "auto"
@@ -84,6 +95,7 @@ class Classification:
     optimisation: Optimisation = field(default_factory=Optimisation)
     augmentation: Augmentation = field(default_factory=Augmentation)
     engine: Engine = field(default_factory=Engine)
+    teaching: Teaching = field(default_factory=Teaching)
 
     def run(self, say: Say = print, dry_run: bool = False, resume: str | Path | None = None) -> dict[str, Any]:
         """Trains; returns what `run.json` holds of the result. `say` takes lines for the person who waits.
@@ -101,6 +113,7 @@ class Classification:
         self.optimisation.check()
         self.augmentation.check()
         self.engine.check()
+        self.teaching.check()
         if rank():
             say = _silent
         if self.folds is not None and self.fold is None:
@@ -111,19 +124,23 @@ class Classification:
 
     @classmethod
     def of_run(cls, run: str | Path) -> "Classification":
-        """The recipe of a run folder, everything `auto` filled in.
+        """The recipe of a run folder, whichever it was, everything `auto` filled in.
 
         Raises:
             UserError: There is no record of such a recipe.
         """
         if not (Path(run) / "run.json").is_file():
             raise UserError(f"{run} is not a run folder: --resume takes one that `spectralvision train` has begun.")
-        fields: Any = read_json(Path(run) / "run.json").get("recipe")
+        record: Any = read_json(Path(run) / "run.json")
+        kind = find_recipe(record.get("recipe_name", "classification"))
         try:
-            parts = {"optimisation": Optimisation, "augmentation": Augmentation, "engine": Engine}
-            return cls(**(fields | {name: kind(**fields[name]) for name, kind in parts.items()}))
+            fields = record["recipe"]
+            recipe: Classification = kind(
+                **(fields | {name: part(**fields.get(name, {})) for name, part in PARTS.items()})
+            )
         except (TypeError, KeyError) as error:
             raise UserError(f"{Path(run) / 'run.json'} holds no recipe of this version ({error}).") from None
+        return recipe
 
 
 def _silent(line: str) -> None:
@@ -131,7 +148,8 @@ def _silent(line: str) -> None:
 
 
 def _train(recipe: Classification, say: Say, dry_run: bool, resume: Path | None) -> dict[str, Any]:
-    from spectralvision.recipes import labelled, telling
+    from spectralvision.recipes import labelled, recording, settling, telling
+    from spectralvision.tasks.distillation import teacher_of
     from spectralvision.tasks.fitting import choose_device, fit
     from spectralvision.tasks.loading import architecture
 
@@ -140,25 +158,29 @@ def _train(recipe: Classification, say: Say, dry_run: bool, resume: Path | None)
     if resume is None and not rank():
         refuse_taken(recipe.out)
     data, notes = _data(recipe)
-    recipe = _resolved(recipe, data)
+    recipe = settling.resolved(recipe, data)
     maps = labelled.open_maps(recipe, data)
     data = labelled.with_facts(data, maps)
     if resume is not None:
-        _refuse_resume(resume, data)
+        recording.refuse_resume(resume, data)
     model, recipe = _model(recipe, data, fresh=resume is None)
+    teacher = teacher_of(recipe.teaching, data, model)
     engine = {"accelerator": accelerator, "precision": precision}
     loaders = _loaders(recipe, data, model, maps)
     notes = labelled.notes(maps) + notes
-    if not rank():
-        for line in itertools.chain(telling.announcement(recipe, data, model, engine, loaders), notes):
-            say(line)
+    projection = _announce(recipe, data, model, engine, loaders, teacher, say)
+    for line in notes:
+        say(line)
     if dry_run:
-        return {"dry_run": True, "model": architecture(model), "recipe": asdict(recipe)}
-    run = resume or _folder(f"{_word(data.name)}-{architecture(model)}", recipe.out)
-    with _recorded(run, telling.record(recipe, data, engine)) as status:
+        say(telling.trial_line(projection))
+        return {"dry_run": True, "model": architecture(model), "recipe": asdict(recipe), **projection._asdict()}
+    run = resume or recording.folder_of(f"{_word(data.name)}-{architecture(model)}", recipe.out)
+    with recording.recorded(run, telling.record(recipe, data, engine)) as status:
         assert recipe.epochs != "auto"
-        weights = _class_weights(recipe.optimisation.class_weights, telling.train_counts(data))
-        module = labelled.classifier(maps)(model, recipe.optimisation, recipe.epochs, recipe.seed, weights)
+        weights = settling.class_weights(recipe.optimisation.class_weights, telling.train_counts(data))
+        module = labelled.classifier(maps, teacher, recipe.teaching)(
+            model, recipe.optimisation, recipe.epochs, recipe.seed, weights
+        )
         keep = fit(module, *loaders, run, engine, say, resume is not None, recipe.engine)
         assert keep.best is not None, "every epoch validates"
         assert keep.pace is not None
@@ -181,34 +203,24 @@ def _train(recipe: Classification, say: Say, dry_run: bool, resume: Path | None)
     return result | {"report": report.attempt(run, data, say)}
 
 
-def _folder(name: str, out: str | None) -> Path:
-    """The folder of a new run; only the first of several processes makes it, and the others write nothing."""
-    return Path(out or name) if rank() else new_run_folder(name, out)
+def _announce(
+    recipe: Classification, data: "Data", model: "nn.Module", engine: dict[str, str], loaders: tuple[Any, Any],
+    teacher: "Teacher | None", say: Say,
+) -> "Projection":  # fmt: skip
+    """Says what was found, what is trained, how and how long; the last takes some training steps on a copy.
 
+    Raises:
+        UserError: A batch does not fit into memory.
+    """
+    from spectralvision.recipes import telling
 
-@contextlib.contextmanager
-def _recorded(run: Path, facts: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Keeps `run.json`: running, then what the block writes into the dictionary it gets, else how it ended."""
-    from spectralvision.tasks.fitting import kept
-
-    status: dict[str, Any] = {"status": "failed"}
-    if rank():
-        yield status
-        return
-    write_json(run / "run.json", {"status": "running", **facts})
-    try:
-        yield status
-        write_json(run / "run.json", status | facts)
-    except BaseException as error:
-        if isinstance(error, KeyboardInterrupt):
-            status["status"] = "interrupted"
-        elif isinstance(error, UserError):
-            status["error"] = str(error)
-        with contextlib.suppress(OSError):  # on a full disk the record of the start stays
-            write_json(run / "run.json", status | facts)
-        if isinstance(error, KeyboardInterrupt):
-            raise type(error)(kept(run)) from None
-        raise
+    if rank():  # the first of several processes measures for all
+        return telling.Projection(math.nan, math.nan, None)
+    for line in telling.announcement(recipe, data, model):
+        say(line)
+    projection = telling.projected(recipe, model, engine, *loaders, teacher)
+    say(telling.how_line(recipe, engine, projection))
+    return projection
 
 
 def _data(recipe: Classification) -> tuple["Data", list[str]]:
@@ -239,74 +251,6 @@ def _fold(recipe: Classification) -> tuple[int, int] | None:
     return recipe.fold, recipe.folds
 
 
-def _refuse_resume(run: Path, data: "Data") -> None:
-    """Raises `UserError` when a run is finished, has nothing to go on from, or was trained on other images."""
-    import torch
-
-    from spectralvision.recipes.telling import fingerprints
-    from spectralvision.tasks.checkpoints import last_checkpoint
-
-    record, checkpoint = read_json(run / "run.json"), last_checkpoint(run)
-    if record.get("status") == "finished":
-        raise UserError(f"{run} is finished: `spectralvision train --model {run} --data DATA` trains its weights on.")
-    if not checkpoint.is_file():
-        raise UserError(f"{run} holds no checkpoint to go on from: no step had been taken, so start it anew.")
-    if record.get("data", {}).get("fingerprints") != fingerprints(data):
-        raise UserError(f"{data.name} holds other images than {run} was trained on: start a new run.")
-    if record.get("data", {}).get("label_maps") != data.facts.get("label_maps"):
-        raise UserError(f"the label maps are not those that {run} was trained with: start a new run.")
-    try:
-        torch.load(checkpoint, map_location="meta", weights_only=True)
-    except Exception as error:  # a broken or hostile file can fail in any way
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"{checkpoint} cannot be read ({reason}): start a new run.") from None
-
-
-def _resolved(recipe: Classification, data: "Data") -> Classification:
-    """The recipe with every `auto` that the data decides filled in."""
-    from spectralvision.recipes.telling import train_counts, uneven
-    from spectralvision.tasks.loading import brings_weights
-
-    fields, num_train = recipe.optimisation, len(data.split("train"))
-    trained = recipe.pretrained or brings_weights(recipe.model)
-    epochs = recipe.epochs
-    if isinstance(recipe.batch_size, str):
-        batch = min(max(2 ** round(math.log2(max(num_train, 1) / UPDATES)), 16), 128)
-    else:
-        batch = recipe.batch_size
-    engine = recipe.engine.resolved()
-    pairs = 2 * engine.parts  # mixup pairs the images of each part of a batch
-    if pairs > max(num_train, 2):
-        raise UserError(f"{data.name} has {num_train} training images, too few for {engine.parts} parts of a batch.")
-    batch = max(pairs, min(batch, num_train) // pairs * pairs)
-    if isinstance(epochs, str):
-        enough = math.ceil(LEARNING / math.ceil(num_train / batch))
-        epochs = min(max(50, enough), 200) if data.photographs and not trained else 15
-    assert not isinstance(epochs, str)
-    if fields.lr == "auto":
-        fields = replace(fields, lr=float(f"{(5e-4 if trained else 2e-3) * math.sqrt(batch / 64):.3g}"))
-    if fields.warmup_epochs == "auto":
-        fields = replace(fields, warmup_epochs=min(5.0, epochs / 10))
-    elif fields.warmup_epochs >= epochs:
-        raise UserError(f"--warmup-epochs {fields.warmup_epochs:g} should be less than the {epochs} of --epochs.")
-    if fields.class_weights == "auto":
-        fields = replace(fields, class_weights=1.0 if uneven(train_counts(data)) else 0.0)
-    augmentation = recipe.augmentation.resolved(data)
-    return replace(
-        recipe, epochs=epochs, batch_size=batch, optimisation=fields, augmentation=augmentation, engine=engine
-    )
-
-
-def _class_weights(power: "float | Auto", counts: list[int]) -> list[float] | None:
-    """What an image of each class weighs in the loss, one on average over the images; None: all the same."""
-    assert not isinstance(power, str), "resolve against the data first"
-    if not power or not counts:
-        return None
-    weights = [max(count, 1) ** -power for count in counts]
-    mean = sum(weight * count for weight, count in zip(weights, counts, strict=True)) / sum(counts)
-    return [weight / mean for weight in weights]
-
-
 def _model(recipe: Classification, data: "Data", fresh: bool = True) -> tuple["nn.Module", Classification]:
     """The model at the input size that fits the images, and the recipe with that size.
 
@@ -330,7 +274,7 @@ def _model(recipe: Classification, data: "Data", fresh: bool = True) -> tuple["n
         problem = loading.check_forward(model, size)
     if problem:
         raise UserError(f"{recipe.model} does not take {size} x {size} pixels ({problem}): see --input-size.")
-    loading.describe(model, data.classes, size)
+    loading.describe(model, data.classes, size, recipe.crop_pct)
     return model, replace(recipe, input_size=size)
 
 
@@ -355,6 +299,7 @@ def _loaders(
     recipe: Classification, data: "Data", model: "nn.Module", maps: "LabelMaps | None" = None
 ) -> tuple[Any, Any]:
     from spectralvision.data import loading
+    from spectralvision.data.sampling import Share
     from spectralvision.data.transforms import eval_transform
     from spectralvision.recipes import labelled
     from spectralvision.tasks.loading import data_config
@@ -362,11 +307,13 @@ def _loaders(
     config, train, batch = data_config(model), data.split("train"), recipe.batch_size
     engine = recipe.engine
     workers = loading.num_workers(train, recipe.workers, int(engine.devices))
-    share = loading.Share(rank(), engine.processes, engine.accumulate)
+    share = Share(rank(), engine.processes, engine.accumulate)
     assert batch != "auto"
-    transform, kind = labelled.samples(recipe.augmentation, config, maps)
+    augmentation = recipe.augmentation
+    transform, kind = labelled.samples(augmentation, config, maps)
+    scales = augmentation.scales(int(recipe.input_size))
     return (
-        loading.train_loader(train, transform, batch, recipe.seed, workers, share, kind),
+        loading.train_loader(train, transform, batch, recipe.seed, workers, share, kind, augmentation.repeats, scales),
         loading.eval_loader(data.split("val"), eval_transform(config), batch // engine.parts, workers, share),
     )
 

@@ -6,10 +6,11 @@ once, so that the share of right answers rests on all of them.
 
 import shutil
 import time
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from spectralvision.recipes.telling import recipe_record
 from spectralvision.runs import UserError, new_run_folder, read_json, spoken, write_json
 from spectralvision.tasks.loading import find_model
 
@@ -43,7 +44,7 @@ def cross_validate(recipe: "Classification", say: "Say", dry_run: bool, resume: 
         run = new_run_folder(name, recipe.out)
     else:
         run = resume
-    record: dict[str, Any] = {"recipe": asdict(recipe)}
+    record = recipe_record(recipe)
     write_json(run / "run.json", {"status": "running", **record})
     found: list[dict[str, Any]] = []
     try:

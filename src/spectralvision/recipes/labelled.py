@@ -1,4 +1,4 @@
-"""What changes in a training with `--label-maps`; without it, what stays."""
+"""What changes in a training with `--label-maps` or `--teacher`; without them, what stays."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,10 +10,13 @@ from spectralvision.data.label_maps import LabelMaps
 from spectralvision.data.loading import Samples
 from spectralvision.data.token_targets import JointTransform, LabelledSamples
 from spectralvision.data.transforms import Augmentation, train_transform
+from spectralvision.runs import UserError
+from spectralvision.tasks.teaching import Teaching
 
 if TYPE_CHECKING:
     from spectralvision.recipes.classification import Classification
     from spectralvision.tasks.classification import Classifier
+    from spectralvision.tasks.distillation import Teacher
 
 
 def open_maps(recipe: "Classification", data: Data) -> LabelMaps | None:
@@ -26,6 +29,10 @@ def open_maps(recipe: "Classification", data: Data) -> LabelMaps | None:
         return None
     from spectralvision.tasks import token_labelling
 
+    if recipe.teaching.teacher is not None:
+        raise UserError(
+            "--teacher does not go with --label-maps, which hold what a teacher says: leave one of them out."
+        )
     token_labelling.refuse_fields(recipe.model, recipe.optimisation)
     return token_labelling.maps_for(recipe.label_maps, data)
 
@@ -43,15 +50,21 @@ def notes(maps: LabelMaps | None) -> list[str]:
 def samples(
     augmentation: Augmentation, config: dict[str, Any], maps: LabelMaps | None
 ) -> tuple[Any, Callable[..., Samples]]:
-    """The transform of training images, and the kind of samples."""
-    if maps is None:
-        return train_transform(augmentation, config), Samples
-    return JointTransform(augmentation, config), partial(LabelledSamples, maps=maps)
+    """The transform of training images, and the kind of samples, which knows the transforms to other sides."""
+    make: Callable[..., Any] = train_transform if maps is None else JointTransform
+    scales = augmentation.scales(config["input_size"][-1])
+    sides = scales.sizes() if scales else []
+    sized = {side: make(augmentation, config | {"input_size": (3, side, side)}) for side in sides}
+    kind = partial(Samples, sized=sized) if maps is None else partial(LabelledSamples, maps=maps, sized=sized)
+    return make(augmentation, config), kind
 
 
-def classifier(maps: LabelMaps | None) -> "Callable[..., Classifier]":
+def classifier(maps: LabelMaps | None, teacher: "Teacher | None", teaching: Teaching) -> "Callable[..., Classifier]":
     """The Lightning module."""
     from spectralvision.tasks.classification import Classifier
+    from spectralvision.tasks.distillation import distilling
     from spectralvision.tasks.token_labelling import TokenLabelClassifier
 
+    if teacher is not None:
+        return distilling(teacher, teaching)
     return Classifier if maps is None else partial(TokenLabelClassifier, logits=maps.logits)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -18,20 +18,23 @@ if TYPE_CHECKING:
     from spectralvision.data.checking import Skipped, Twin
     from spectralvision.data.datasets import Data
     from spectralvision.recipes.classification import Classification
+    from spectralvision.tasks.distillation import Teacher
 
 FEW = 50  # validation images below which top-1 is coarse
 WAIT = 0.1  # share of the training time spent waiting for data above which something should be changed
 UNEVEN = 5  # times as many images in the largest class as in the smallest
 
 
-def announcement(
-    recipe: "Classification", data: "Data", model: "nn.Module", engine: dict[str, str], loaders: tuple[Any, Any]
-) -> Iterator[str]:
-    """Three lines: what was found, what is trained, how. The last one takes some training steps on a copy.
+class Projection(NamedTuple):
+    """What a run will take, from some training steps on a copy and some images read."""
 
-    Raises:
-        UserError: A batch does not fit into memory.
-    """
+    seconds: float  # of the whole run
+    images_per_second: float  # in training steps, on all devices together
+    memory: int | None  # bytes at the peak of a step; of the whole process on a CPU
+
+
+def announcement(recipe: "Classification", data: "Data", model: "nn.Module") -> Iterator[str]:
+    """Two lines: what was found, what is trained."""
     from spectralvision.tasks.loading import architecture
 
     counts = ", ".join(f"{len(images)} {name}" for name, images in data.splits.items())
@@ -44,38 +47,51 @@ def announcement(
         f"model  {architecture(model)}: {millions:.2f} M parameters, {_macs(model)}, {weights}, {recipe.input_size} x "
         f"{recipe.input_size} pixels"
     )
+
+
+def how_line(recipe: "Classification", engine: dict[str, str], projection: Projection) -> str:
+    """How it is trained and how long it takes."""
     several = f", {recipe.engine.processes} processes" if recipe.engine.processes > 1 else ""
-    yield (
+    taught = f", taught by {recipe.teaching.teacher}" if recipe.teaching.teacher else ""
+    return (
         f"train  {recipe.epochs} epoch{'' if recipe.epochs == 1 else 's'}, batch {recipe.batch_size}, "
-        f"learning rate {recipe.optimisation.lr:g}, "
-        f"on {engine['accelerator']} in {engine['precision']}{several}, about "
-        f"{spoken(expected_seconds(recipe, model, engine, *loaders))}"
+        f"learning rate {recipe.optimisation.lr:g}{taught}, "
+        f"on {engine['accelerator']} in {engine['precision']}{several}, about {spoken(projection.seconds)}"
     )
 
 
-def expected_seconds(
+def trial_line(projection: Projection) -> str:
+    """What the steps of the trial were like."""
+    memory = "" if projection.memory is None else f", peak memory {projection.memory / 2**30:.2f} GiB a process"
+    return (
+        f"trial  {projection.images_per_second:.3g} images/s in training steps{memory}, "
+        f"{projection.seconds / 3600:.3g} h in all"
+    )
+
+
+def projected(
     recipe: "Classification", model: "nn.Module", engine: dict[str, str], train: "DataLoader[Any]",
-    val: "DataLoader[Any]",
-) -> float:  # fmt: skip
-    """Seconds of a whole run, from some training steps on a copy and some images read; no state is changed.
+    val: "DataLoader[Any]", teacher: "Teacher | None" = None,
+) -> Projection:  # fmt: skip
+    """From some training steps on a copy and some images read; no state is changed.
 
     Validating an image is taken for a third of training on it. Readers work beside an accelerator, but share a CPU.
     """
-    from spectralvision.tasks.trial import seconds_per_step
+    from spectralvision.tasks.trial import try_step
 
     assert not isinstance(recipe.epochs, str)
     assert not isinstance(recipe.batch_size, str)
     parts, batch, processes = recipe.engine.parts, recipe.batch_size, recipe.engine.processes
-    step = seconds_per_step(model, recipe.optimisation, batch, engine, 3, parts)
+    step = try_step(model, recipe.optimisation, batch, engine, 3, parts, teacher)
     part = batch // parts
-    computing = step / part / processes
+    computing = step.seconds / part / processes
     total = 0.0
     for loader, passes in ((train, 1.0), (val, 1 / 3)):
         reading = _seconds_per_image(loader) / max(1, loader.num_workers) / processes
         beside = loader.num_workers > 0 and engine["accelerator"] != "cpu"
         images = len(loader) * part * processes
         total += images * (max(passes * computing, reading) if beside else passes * computing + reading)
-    return max(recipe.epochs * total, 1.0)
+    return Projection(max(recipe.epochs * total, 1.0), 1 / computing, step.memory)
 
 
 def wait_advice(share: float, recipe: "Classification", data: "Data", workers: int, accelerator: str) -> str | None:
@@ -155,9 +171,16 @@ def uneven(counts: Sequence[int]) -> bool:
     return bool(counts) and max(counts) >= UNEVEN * min(counts)
 
 
+def recipe_record(recipe: "Classification") -> dict[str, Any]:
+    """Which recipe it is and its fields, for `Classification.of_run`."""
+    from spectralvision.recipes import name_of
+
+    return {"recipe_name": name_of(type(recipe)), "recipe": asdict(recipe)}
+
+
 def record(recipe: "Classification", data: "Data", engine: dict[str, str]) -> dict[str, Any]:
     """What `run.json` holds of a run from its start."""
-    return {"recipe": asdict(recipe), "data": _data_facts(data), "engine": engine, "versions": _versions()}
+    return {**recipe_record(recipe), "data": _data_facts(data), "engine": engine, "versions": _versions()}
 
 
 def _data_facts(data: "Data") -> dict[str, Any]:

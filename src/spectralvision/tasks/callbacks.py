@@ -51,7 +51,7 @@ class Pace:
     def images_per_second(self) -> float:
         """Since this session began, validation left out."""
         ongoing = 0.0 if self.epoch_start is None else time.monotonic() - self.epoch_start
-        batch = batch_size(self.trainer.train_dataloader)
+        batch = mean_batch(self.trainer.train_dataloader)
         return batch * (self.trainer.global_step - self.first) / max(self.training + ongoing, 1e-9)
 
     def data_wait(self) -> float:
@@ -77,6 +77,12 @@ class Pace:
 def batch_size(loader: Any) -> int:
     """Images an update, over all processes."""
     return int(getattr(loader.batch_sampler, "batch_size", None) or loader.batch_size or 1)
+
+
+def mean_batch(loader: Any) -> float:
+    """Images an update on average, over all processes."""
+    batches = loader.batch_sampler
+    return batches.mean_length() if hasattr(batches, "mean_length") else batch_size(loader)
 
 
 class KeepBest(Callback):

@@ -74,12 +74,17 @@ class Classifier(pl.LightningModule):
         with seeded(self.seed, DROPPING, self.global_step, self.global_rank, batch_idx):
             torch.manual_seed(torch.initial_seed())  # reaches the accelerator's generator too
             logits = self.model(images)
-        total = cross_entropy(logits, targets, weight=self.class_weights, label_smoothing=smoothing, reduction="sum")
+        total = self.total_loss(images, logits, targets, smoothing)
         loss = total / len(images)
         self._watch(loss.detach())
         self._count(self.train_scores, loss, logits, labels)
         self.log("loss", loss.detach(), prog_bar=True)
         return total * parts / whole
+
+    def total_loss(self, images: Tensor, logits: Tensor, targets: Tensor, label_smoothing: float) -> Tensor:
+        """The sum over the images of a batch."""
+        options: dict[str, Any] = {"label_smoothing": label_smoothing, "reduction": "sum"}
+        return cross_entropy(logits, targets, weight=self.class_weights, **options)
 
     def _whole(self, batch_idx: int, images: int) -> tuple[int, int]:
         """Images in the batch of which these are a part, and the number of its parts, whose losses are averaged."""
@@ -137,7 +142,7 @@ class Classifier(pl.LightningModule):
             sched=fields.sched,
             num_epochs=self.epochs,
             warmup_epochs=fields.warmup_epochs,  # type: ignore[arg-type]
-            warmup_lr=fields.lr / 100,
+            warmup_lr=fields.lr * fields.warmup_start,
             min_lr=fields.lr * fields.min_lr,
             step_on_epochs=False,
             updates_per_epoch=max(1, int(trainer.estimated_stepping_batches) // self.epochs),

@@ -10,7 +10,8 @@ from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassCalibrationError, MulticlassStatScores
 
 from spectralvision.data.datasets import Data, Images, Stream, carve_as_trained, fingerprint
-from spectralvision.data.loading import Share, eval_loader, num_workers
+from spectralvision.data.loading import eval_loader, num_workers
+from spectralvision.data.sampling import Share
 from spectralvision.data.transforms import eval_transform
 from spectralvision.runs import UserError, read_json
 from spectralvision.tasks import classification

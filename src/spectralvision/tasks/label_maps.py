@@ -35,7 +35,7 @@ from spectralvision.data.loading import attempt_loader, in_batches
 from spectralvision.data.transforms import eval_transform
 from spectralvision.runs import UserError, disk_full, refuse_taken
 from spectralvision.tasks.inference import Inference, device_options, workers_for
-from spectralvision.tasks.loading import data_config, label_names, load_model
+from spectralvision.tasks.loading import columns_of, data_config, load_model
 from spectralvision.tasks.position_head import PositionHead
 
 TOP = 5  # classes kept at each position
@@ -111,14 +111,9 @@ def make_label_maps(
 
 def _prepared(name: str, data: Data, split: str, images: Images) -> _Teacher:
     model = load_model(name)
-    names = label_names(model)
-    if names is not None:
-        data.in_order_of(names, name)  # refuses a class that the teacher does not know
-    elif model.num_classes != len(data.classes):
-        raise UserError(f"{data.name} has {len(data.classes)} classes, and {name} has {model.num_classes}.")
+    columns = columns_of(model, name, data)
     if len(data.classes) > LARGEST:
         raise UserError(f"{data.name} has {len(data.classes)} classes: label maps count up to {LARGEST}.")
-    columns = None if names is None else [names.index(one) for one in data.classes]
     config = data_config(model) | {"crop_pct": 1.0, "crop_mode": "squash"}
     size = tuple(config["input_size"][1:])
     head = PositionHead(model, name, size)

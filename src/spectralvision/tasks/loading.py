@@ -11,6 +11,7 @@ from timm.data import ImageNetInfo, infer_imagenet_subset, resolve_data_config
 from timm.models import save_for_hf
 from torch import nn
 
+from spectralvision.data.datasets import Data
 from spectralvision.runs import UserError, folder_beside, put_in_place, read_json, write_json
 from spectralvision.tasks import hub
 
@@ -128,12 +129,29 @@ def label_titles(model: nn.Module) -> list[str]:
     return names or [str(index) for index in range(number)]
 
 
-def describe(model: nn.Module, classes: Sequence[str], size: int) -> None:
+def columns_of(model: nn.Module, name: str, data: Data) -> list[int] | None:
+    """Which logits of a model belong to the classes of some data, in their order; None: all as they are.
+
+    Raises:
+        UserError: It does not know a class; where it does not name its own, it has another number of them.
+    """
+    names = label_names(model)
+    if names is None:
+        if model.num_classes != len(data.classes):
+            raise UserError(f"{data.name} has {len(data.classes)} classes, and {name} has {model.num_classes}.")
+        return None
+    data.in_order_of(names, name)  # refuses a class that the model does not know
+    return [names.index(one) for one in data.classes]
+
+
+def describe(model: nn.Module, classes: Sequence[str], size: int, crop_pct: float | None = None) -> None:
     """Writes into the model what its weights will be used with; `save_model` saves it."""
     cfg: Any = _cfg(model)
     for key in ("tag", "license", "test_input_size", "test_crop_pct", "label_descriptions", "url", "hf_hub_id", "file"):
         cfg.pop(key, None)
     cfg |= {"input_size": (3, size, size), "num_classes": len(classes), "label_names": list(classes)}
+    if crop_pct is not None:
+        cfg["crop_pct"] = crop_pct
     model.pretrained_cfg = model.default_cfg = cfg
 
 

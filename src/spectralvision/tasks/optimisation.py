@@ -10,6 +10,7 @@ Auto = Literal["auto"]
 SCHEDULES = ("cosine", "tanh", "step", "poly", "none")  # timm's that need no further settings
 RANGES = {
     "lr": (0, 10), "weight_decay": (0, inf), "layer_decay": (0, 1), "warmup_epochs": (0, inf), "min_lr": (0, 1),
+    "warmup_start": (0, 1), "lr_base_size": (1, inf),
     "clip_grad": (0, inf), "label_smoothing": (0, 0.99), "class_weights": (0, 2), "mixup": (0, inf),
     "cutmix": (0, inf), "drop_path": (0, 0.99), "ema": (0, 1),
 }  # fmt: skip
@@ -23,6 +24,8 @@ class Optimisation:
     """timm's name of the optimiser."""
     lr: float | Auto = "auto"
     """Peak learning rate; auto: 2e-3 from scratch, 5e-4 from trained weights, both times sqrt(batch / 64)."""
+    lr_base_size: int | None = None
+    """Batch size that `lr` is given for: another one scales it linearly. None: it is the learning rate as it stands."""
     weight_decay: float = 0.05
     """Decay of weights; norms, biases and spectral weights have none."""
     layer_decay: float | None = None
@@ -31,6 +34,8 @@ class Optimisation:
     """timm's name of the schedule, stepped at each update."""
     warmup_epochs: float | Auto = "auto"
     """Epochs of linear warm-up; auto: a tenth of all, at most 5."""
+    warmup_start: float = 0.01
+    """Where the warm-up starts, as a share of the peak."""
     min_lr: float = 0.01
     """Where the schedule ends, as a share of the peak."""
     clip_grad: float | None = 1.0
