@@ -62,7 +62,7 @@ def test_a_training_step_is_the_loss_of_its_targets(logits):
             twin("svt_h_s", token_label=True), Optimisation(lr=1e-3, label_smoothing=0.1), seed=3, logits=logits
         )
         made.log = lambda *args, **options: None
-        made.trainer = type("Trainer", (), {"global_step": 5, "current_epoch": 0})()
+        made.trainer = type("Trainer", (), {"global_step": 5, "current_epoch": 0, "global_rank": 0})()
         return made.train()
 
     images = torch.rand(4, 3, 64, 64)
