@@ -154,13 +154,13 @@ def test_device_and_precision(monkeypatch):
 
 
 def test_images_of_rare_classes_weigh_more_in_the_loss():
-    from spectralvision.recipes.classification import _class_weights
+    from spectralvision.recipes.settling import class_weights
 
-    weights = _class_weights(0.5, [40, 10, 10])
+    weights = class_weights(0.5, [40, 10, 10])
     assert weights[1] == weights[2] == pytest.approx(2 * weights[0])
     assert sum(w * n for w, n in zip(weights, [40, 10, 10], strict=True)) == pytest.approx(60)
-    assert _class_weights(1.0, [40, 10, 10])[1] == pytest.approx(2.0)  # N / (K n): all classes alike
-    assert _class_weights(0.0, [40, 10, 10]) is None
+    assert class_weights(1.0, [40, 10, 10])[1] == pytest.approx(2.0)  # N / (K n): all classes alike
+    assert class_weights(0.0, [40, 10, 10]) is None
     plain, weighted = (
         Classifier(classifier().model, Optimisation(lr=1e-3, label_smoothing=0.1), class_weights=w)
         for w in (None, [0.5, 1.0, 1.0])
