@@ -1,12 +1,10 @@
 """The mixers by their kernels against themselves, in Triton's interpreter where there is no GPU."""
 
-import os
-import subprocess
-import sys
-
 import pytest
 import torch
 from torch import nn
+
+from tests.interpreter import run_interpreted
 
 
 def mixers():
@@ -54,11 +52,7 @@ def main():
 
 
 def test_in_the_interpreter():
-    pytest.importorskip("triton")
-    environment = os.environ | {"TRITON_INTERPRET": "1"}
-    done = subprocess.run([sys.executable, "-W", "ignore", "-m", "tests.mixers.test_accelerated"], env=environment,
-                          capture_output=True, text=True, check=False)  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
+    run_interpreted("tests.mixers.test_accelerated")
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

@@ -1,12 +1,10 @@
 """The filter in two launches, in Triton's interpreter where there is no GPU, against the mixer and the loops."""
 
-import os
-import subprocess
-import sys
-
 import pytest
 import torch
 from torch import nn
+
+from tests.interpreter import run_interpreted
 
 ACTS = {"silu": nn.SiLU, "relu": nn.ReLU}
 # batch, groups, features, (H, W), act, threshold, inner skip
@@ -88,11 +86,7 @@ def main():
 
 
 def test_in_the_interpreter():
-    pytest.importorskip("triton")
-    environment = os.environ | {"TRITON_INTERPRET": "1"}
-    done = subprocess.run([sys.executable, "-W", "ignore", "-m", "tests.ops.test_adaptive_filter"], env=environment,
-                          capture_output=True, text=True, check=False)  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
+    run_interpreted("tests.ops.test_adaptive_filter")
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

@@ -1,11 +1,9 @@
 """The Triton kernel, in Triton's interpreter where there is no GPU, against plain PyTorch and the loops."""
 
-import os
-import subprocess
-import sys
-
 import pytest
 import torch
+
+from tests.interpreter import run_interpreted
 
 # features, positions, act, product; the last has more features than the backward kernel takes
 CASES = [(16, 37, "silu", True), (13, 300, "silu", True), (32, 64, "relu", False), (40, 5, "relu", True),
@@ -80,11 +78,7 @@ def main():
 
 
 def test_in_the_interpreter():
-    pytest.importorskip("triton")
-    environment = os.environ | {"TRITON_INTERPRET": "1"}
-    done = subprocess.run([sys.executable, "-W", "ignore", "-m", "tests.ops.test_complex_mlp"], env=environment,
-                          capture_output=True, text=True, check=False)  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    run_interpreted("tests.ops.test_complex_mlp")
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

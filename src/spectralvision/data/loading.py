@@ -166,6 +166,11 @@ def _sorted_out(samples: list[tuple[int, Tensor | str]]) -> Attempt:
     return Attempt(images, [row for row, _ in good], failures)
 
 
+def reader_died(error: BaseException) -> bool:
+    """Whether an error says that a process that reads images has died."""
+    return "DataLoader worker" in str(error)
+
+
 def num_workers(images: Images | Stream, wanted: int | str = "auto", processes: int = 1) -> int:
     """Worker processes of each of the `processes` on this machine: as wanted; auto: none for tiny images in memory,
     else one a core and at most eight."""

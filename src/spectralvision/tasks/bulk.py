@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from spectralvision.data.datasets import Images
-from spectralvision.data.loading import in_batches
+from spectralvision.data.loading import in_batches, reader_died
 from spectralvision.runs import UserError, disk_full, spoken
 from spectralvision.tasks.loading import architecture, data_config
 from spectralvision.tasks.parts import Parts, refuse_out, unreadable_beside
@@ -169,7 +169,7 @@ def _told(out: Path, predictor: Predictor) -> Iterator[None]:
             reason = f"the disk is full ({error}): make room"
         elif isinstance(error, OSError):
             reason = f"{out} cannot be written ({error})"
-        elif "DataLoader worker" in str(error):
+        elif reader_died(error):
             reason = f"a process that reads images has died ({' '.join(str(error).split())}): see --workers"
         else:
             raise

@@ -16,6 +16,7 @@ from lightning.pytorch.callbacks import Callback, Checkpoint, EMAWeightAveraging
 from lightning.pytorch.plugins.environments import LightningEnvironment, SLURMEnvironment
 from torch.utils.data import DataLoader
 
+from spectralvision.data.loading import reader_died
 from spectralvision.runs import Stopped, UserError, clear_unfinished, disk_full
 from spectralvision.tasks import trial
 from spectralvision.tasks.callbacks import KeepBest, ProgressBar, Waiting, batch_size
@@ -164,7 +165,7 @@ def _mishap(error: Exception, lost: bool) -> tuple[str | None, bool]:
         return MEMORY, False
     if disk_full(error):
         return f"the disk is full ({error})", True
-    if "DataLoader worker" in str(error):
+    if reader_died(error):
         return "a process that reads images has died, often for want of memory: fewer --workers may help", True
     if lost or out_of_reach(error):
         return LOST, True

@@ -31,7 +31,7 @@ from spectralvision.data.label_maps import (
     shard_path,
     write_shard,
 )
-from spectralvision.data.loading import attempt_loader, in_batches
+from spectralvision.data.loading import attempt_loader, in_batches, reader_died
 from spectralvision.data.transforms import eval_transform
 from spectralvision.runs import UserError, disk_full, refuse_taken
 from spectralvision.tasks.inference import Inference, device_options, workers_for
@@ -225,7 +225,7 @@ def _ending_in_a_sentence(folder: Path, index: Index) -> Iterator[None]:
             raise
         raise UserError(f"the disk is full ({error}); {_kept(folder, index)}.") from None
     except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
+        if not reader_died(error):
             raise
         raise UserError(f"a process that reads images has died ({error}); {_kept(folder, index)}.") from None
 
