@@ -279,6 +279,8 @@ def _model(recipe: Classification, data: "Data", fresh: bool = True) -> tuple["n
 
 
 def _built(recipe: Classification, data: "Data", size: int) -> "nn.Module":
+    import torch
+
     from spectralvision.tasks import loading
 
     model = loading.load_model(
@@ -292,7 +294,7 @@ def _built(recipe: Classification, data: "Data", size: int) -> "nn.Module":
     known = loading.label_names(model)
     if known and known != list(data.classes) and loading.brings_weights(recipe.model):
         model.reset_classifier(len(data.classes))  # type: ignore[operator]
-    return model
+    return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
 def _loaders(

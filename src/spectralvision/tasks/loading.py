@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -158,8 +159,9 @@ def describe(model: nn.Module, classes: Sequence[str], size: int, crop_pct: floa
 def save_model(model: nn.Module, folder: Path) -> None:
     """Writes `config.json` and `model.safetensors`, each whole or not at all."""
     names = label_names(model)
+    plain: Any = deepcopy(model).to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     with folder_beside(folder) as beside:
-        save_for_hf(model, str(beside), model_config={"label_names": names}, safe_serialization=True)
+        save_for_hf(plain, str(beside), model_config={"label_names": names}, safe_serialization=True)
         config = read_json(beside / "config.json")
         config["pretrained_cfg"].pop("label_names", None)  # stand at the root
         config.get("model_args", {}).pop("num_classes", None)  # stands at the root; transformers refuses it twice
