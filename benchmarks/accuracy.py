@@ -3,8 +3,9 @@
 python benchmarks/accuracy.py CIFAR10 RUNS [--flowers12 FOLDER]     writes results/accuracy.json
 
 CIFAR10 holds train and test as parquet shards. Each model has the same input size, epochs, batch, augmentation and
-regularisation. Its learning rate is the one of three that is best on a held-out tenth after a short training; then it is
-trained once for each seed, the best epoch is chosen on the held-out tenth, and the test set is used once, for that epoch.
+regularisation. Its learning rate is the one of three that is best on a held-out tenth after a short training; then it
+is trained once for each seed, the best epoch is chosen on the held-out tenth, and the test set is used once, for that
+epoch.
 FOLDER (train and test): affnet_et goes on from the first of these runs, and starts from scratch, all else alike.
 
 Two trainings at a time run on a core each. RUNS keeps the run folders: what is finished is not done again, what was
@@ -31,13 +32,17 @@ OUT = Path(__file__).parent / "results/accuracy.json"
 MODELS = ("affnet_et", "mobilevit_xxs")
 RATES = (1e-3, 2e-3, 4e-3)
 SEEDS = (0, 1)
-SEARCH_EPOCHS, EPOCHS, FLOWERS_EPOCHS = 1, 12, 60
+SEARCH_EPOCHS, EPOCHS, FLOWERS_EPOCHS = 1, 9, 60
 FIELDS = {
-    "input-size": 64, "batch-size": 64, "val-fraction": 0.1, "auto-augment": "none", "color-jitter": 0, "min-scale": 0.5,
-    "label-smoothing": 0.1, "weight-decay": 0.05, "workers": 0,
+    "input-size": 64, "batch-size": 64, "val-fraction": 0.1, "auto-augment": "none", "color-jitter": 0,
+    "min-scale": 0.5, "label-smoothing": 0.1, "weight-decay": 0.05, "workers": 0,
 }  # fmt: skip
 COLUMNS = ("epoch", "train_loss", "train_top1", "val_top1", "images_per_second")
-ALONE = os.environ | {"OMP_NUM_THREADS": "1", "MALLOC_MMAP_THRESHOLD_": "4294967296", "MALLOC_TRIM_THRESHOLD_": "4294967296"}
+ALONE = os.environ | {
+    "OMP_NUM_THREADS": "1",
+    "MALLOC_MMAP_THRESHOLD_": "4294967296",
+    "MALLOC_TRIM_THRESHOLD_": "4294967296",
+}
 
 
 def command(*words: object) -> str:
@@ -126,7 +131,12 @@ def flowers12(pool: ThreadPoolExecutor, data: str, runs: Path) -> list[dict[str,
         for start, (model, more) in starts.items()
     }  # fmt: skip
     return [
-        row("flowers12", f"affnet_et {start}", [tested(job.result(), data) for job in jobs[start]], epochs=FLOWERS_EPOCHS)
+        row(
+            "flowers12",
+            f"affnet_et {start}",
+            [tested(job.result(), data) for job in jobs[start]],
+            epochs=FLOWERS_EPOCHS,
+        )
         for start in starts
     ]
 

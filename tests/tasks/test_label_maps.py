@@ -225,7 +225,7 @@ def reader_dies(root, patch):
 
 CASES = {
     unknown_teacher: r"no_such_model is neither a run folder nor the name of a model",
-    teacher_without_weights: r"no weights of svt_h_s come with spectralvision",
+    teacher_without_weights: r"no ImageNet weights of svt_h_s come with spectralvision",
     other_classes: r"photos has 1 class that .*other does not know \(blue\)",
     other_number_of_classes: r"photos has 3 classes, and .*other has 2\.",
     begun_by_another: r"maps holds label maps by .*teacher of photos \(all\), begun with another teacher: name another",

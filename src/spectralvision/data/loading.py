@@ -1,6 +1,8 @@
 """Batches. What happens to a sample is a function of (seed, epoch, index, repeat), not of workers or the past."""
 
+import atexit
 import itertools
+import multiprocessing
 import os
 import random
 import signal
@@ -211,3 +213,14 @@ def _options(workers: int) -> dict[str, Any]:
 def _unasked(worker: int) -> None:
     """A scheduler sends SIGTERM to all processes at once; the reader's own process ends it when it has finished."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+@atexit.register
+def _end_readers() -> None:
+    """Kills what a broken-off epoch has left of its readers. Python would ask them by SIGTERM to end, which they do
+    not hear, and wait for them without end."""
+    if readers := multiprocessing.active_children():
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's would tell of a reader that has died
+        for reader in readers:
+            reader.kill()
+            reader.join()

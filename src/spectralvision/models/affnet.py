@@ -37,7 +37,7 @@ from timm.models._features import feature_take_indices
 from torch import Tensor, nn
 
 from spectralvision.mixers import AdaptiveFrequencyFilter
-from spectralvision.models.common import ConvNormAct, SpectralBackbone, build
+from spectralvision.models.common import ConvNormAct, SpectralBackbone, build, shipped
 
 register_notrace_module(AdaptiveFrequencyFilter)
 
@@ -264,21 +264,22 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 REPORTED_TOP1 = {"affnet_et": 73.0, "affnet_t": 77.0, "affnet": 79.8}
 
+CFG: dict[str, Any] = {
+    "input_size": (3, 256, 256),
+    "pool_size": (8, 8),
+    "crop_pct": 256 / 288,
+    "interpolation": "bilinear",
+    "mean": (0.0, 0.0, 0.0),
+    "std": (1.0, 1.0, 1.0),
+    "num_classes": 1000,
+    "first_conv": "stem.conv",
+    "classifier": "head.fc",
+}
+CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+
 default_cfgs = generate_default_cfgs(
-    {
-        variant: {
-            "input_size": (3, 256, 256),
-            "pool_size": (8, 8),
-            "crop_pct": 256 / 288,
-            "interpolation": "bilinear",
-            "mean": (0.0, 0.0, 0.0),
-            "std": (1.0, 1.0, 1.0),
-            "num_classes": 1000,
-            "first_conv": "stem.conv",
-            "classifier": "head.fc",
-        }
-        for variant in VARIANTS
-    }
+    {"affnet_et.cifar10": CFG | shipped("affnet_et.cifar10", 64, CIFAR10)}
+    | {f"{variant}.*": CFG for variant in VARIANTS}  # the star: weights for small images are no default
 )
 
 

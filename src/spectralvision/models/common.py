@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from inspect import signature
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -161,6 +162,17 @@ class SpectralBackbone(nn.Module):
         }
 
 
+def shipped(name: str, side: int, label_names: tuple[str, ...]) -> dict[str, Any]:
+    """What timm has to know of weights that lie in the package, with a card beside them."""
+    return {
+        "file": str(Path(__file__).parents[1] / f"weights/{name}.safetensors"),
+        "input_size": (3, side, side),
+        "pool_size": (side // 32, side // 32),
+        "num_classes": len(label_names),
+        "label_names": label_names,
+    }
+
+
 def build(
     model_cls: type[nn.Module], variant: str, pretrained: bool, reported: str, feature_cfg: dict, **kwargs: Any
 ) -> nn.Module:
@@ -173,8 +185,9 @@ def build(
         cfg = resolve_pretrained_cfg(variant, kwargs.get("pretrained_cfg"), kwargs.get("pretrained_cfg_overlay"))
         if not (cfg.has_weights or cfg.state_dict or cfg.source):
             raise ValueError(
-                f"no weights of {variant} come with spectralvision; {reported}. docs/guides/released-weights.md says "
-                f"where the authors publish theirs; load such a file with spectralvision.load_released(model, FILE)"
+                f"no ImageNet weights of {variant} come with spectralvision; {reported}. "
+                "docs/guides/released-weights.md says where the authors publish theirs; load such a file with "
+                "spectralvision.load_released(model, FILE)"
             )
     return build_model_with_cfg(
         model_cls,

@@ -8,12 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from spectralvision.data.datasets import Images
 from spectralvision.data.loading import in_batches, reader_died
 from spectralvision.runs import UserError, disk_full, spoken
-from spectralvision.tasks.loading import architecture, data_config
+from spectralvision.tasks.loading import architecture, data_config, weights_digest
 from spectralvision.tasks.parts import Parts, refuse_out, unreadable_beside
 from spectralvision.tasks.prediction import Answers, Predictor, cells, columns
 from spectralvision.tasks.trial import out_of_memory
@@ -126,11 +124,8 @@ def _job(predictor: Predictor, images: Images, names: list[str]) -> dict[str, An
 def _digest(predictor: Predictor) -> str:
     """Of the weights, the preprocessing and the classes."""
     model = predictor.model
-    digest = hashlib.blake2b(digest_size=16)
-    digest.update(repr((architecture(model), sorted(data_config(model).items()), predictor.titles)).encode())
-    for name, weight in sorted(model.state_dict().items()):
-        digest.update(name.encode() + weight.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
+    facts = (architecture(model), sorted(data_config(model).items()), predictor.titles, weights_digest(model))
+    return hashlib.blake2b(repr(facts).encode(), digest_size=16).hexdigest()
 
 
 class _Progress:

@@ -4,7 +4,6 @@ The whole image is resized to the teacher's input, whatever its proportions, so 
 of the map.
 """
 
-import hashlib
 import sys
 import time
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ import torch
 from lightning.fabric import Fabric
 from rich.console import Console
 from rich.progress import track
-from torch import Tensor, nn
+from torch import Tensor
 
 from spectralvision.data.datasets import Data, Images, Stream, Subset
 from spectralvision.data.label_maps import (
@@ -35,7 +34,7 @@ from spectralvision.data.loading import attempt_loader, in_batches, reader_died
 from spectralvision.data.transforms import eval_transform
 from spectralvision.runs import UserError, disk_full, refuse_taken
 from spectralvision.tasks.inference import Inference, device_options, workers_for
-from spectralvision.tasks.loading import columns_of, data_config, load_model
+from spectralvision.tasks.loading import columns_of, data_config, load_model, weights_digest
 from spectralvision.tasks.position_head import PositionHead
 
 TOP = 5  # classes kept at each position
@@ -121,7 +120,7 @@ def _prepared(name: str, data: Data, split: str, images: Images) -> _Teacher:
         grid = list(head(torch.zeros(1, 3, *size)).shape[2:])
     index = Index(
         teacher=name,
-        weights=_digest(model),
+        weights=weights_digest(model),  # a teacher that was trained on is another one
         data=data.name,
         split=split,
         fingerprint=fingerprint(images),
@@ -132,15 +131,6 @@ def _prepared(name: str, data: Data, split: str, images: Images) -> _Teacher:
         input_size=list(size),
     )
     return _Teacher(head, columns, eval_transform(config), index)
-
-
-def _digest(model: nn.Module) -> str:
-    """Of the weights: a teacher that was trained on is another one."""
-    digest = hashlib.blake2b(digest_size=16)
-    for name, value in sorted(model.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
-    return digest.hexdigest()
 
 
 def _folder(folder: Path, index: Index) -> Path:

@@ -1,6 +1,7 @@
 """A model by name or from a run folder, with its preprocessing and class names; and the way back into a run folder."""
 
 import difflib
+import hashlib
 from collections.abc import Sequence
 from copy import deepcopy
 from pathlib import Path
@@ -143,6 +144,15 @@ def columns_of(model: nn.Module, name: str, data: Data) -> list[int] | None:
         return None
     data.in_order_of(names, name)  # refuses a class that the model does not know
     return [names.index(one) for one in data.classes]
+
+
+def weights_digest(model: nn.Module) -> str:
+    """Hexadecimal digits that stand for all weights and buffers of a model, with their names."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name, value in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def describe(model: nn.Module, classes: Sequence[str], size: int, crop_pct: float | None = None) -> None:

@@ -1,8 +1,6 @@
 """The other processes of a training on this machine, where Lightning has started them."""
 
-import multiprocessing
 import os
-import signal
 import sys
 import threading
 from subprocess import Popen
@@ -42,9 +40,7 @@ class Companions(Callback):
         self._over.set()
         for process in self._processes if kill else []:
             process.kill()
-        if kill:
-            end_readers()
-        else:
+        if not kill:
             leave()
 
     def _watch(self) -> None:
@@ -54,18 +50,6 @@ class Companions(Callback):
                 for process in self._processes:
                     process.kill()
                 os._exit(2)
-
-
-def end_readers() -> None:
-    """Kills what a broken-off epoch has left of its readers. At its end Python asks them by SIGTERM, which one that
-    has just begun takes for a wish to this process, and would then wait for them without end."""
-    if threading.current_thread() is not threading.main_thread():
-        return
-    before = signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's would tell of a reader that has died
-    for reader in multiprocessing.active_children():
-        reader.kill()
-        reader.join()
-    signal.signal(signal.SIGCHLD, before)
 
 
 def leave() -> None:

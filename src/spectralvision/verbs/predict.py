@@ -11,6 +11,8 @@ import tyro
 from spectralvision.runs import UserError, require_extra
 from spectralvision.verbs import BatchSize, Device, Json, Precision, Verb, Workers, engine, print_csv, print_table
 
+SHIPPED = "affnet_et.cifar10"
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Predict(Verb):
@@ -21,8 +23,9 @@ class Predict(Verb):
 
     paths: tyro.conf.Positional[tuple[str, ...]] = ()
     """Image files, folders of them, patterns such as 'photos/*.jpg', or - for standard input: paths, or an image."""
-    model: str | None = None
-    """A run folder, hf_hub:OWNER/NAME, or a model's name for its published weights."""
+    model: str = SHIPPED
+    """A run folder, hf_hub:OWNER/NAME, or a model's name for its published weights. The one in the package tells
+    apart airplane, automobile, bird, cat, deer, dog, frog, horse, ship and truck."""
     data: str | None = None
     """Take images from this data set instead, and show their true label beside."""
     data_dir: str | None = None
@@ -49,8 +52,6 @@ class Predict(Verb):
 
     def run(self) -> dict[str, Any]:
         """The answers, the files that could not be read, and the speed."""
-        if self.model is None:
-            raise UserError("predict needs --model: a run folder that `spectralvision train` wrote, or a model's name.")
         if bool(self.paths) == bool(self.data):
             raise UserError("predict takes either image files and folders, or --data.")
         shard = self._shard()
@@ -119,6 +120,10 @@ class Predict(Verb):
     def conclude(self, result: dict[str, Any]) -> int:
         """The speed, and the files that could not be read."""
         sys.stdout.flush()
+        if self.model == SHIPPED:
+            from spectralvision.models.affnet import CIFAR10
+
+            print(f"by {SHIPPED}, which knows {', '.join(CIFAR10)} only: see --model", file=sys.stderr)
         unreadable = result["unreadable"]
         number = result["images"] if self.out else len(result["predictions"])
         bad = result["num_unreadable"] if self.out else len(unreadable)
