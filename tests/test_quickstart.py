@@ -30,6 +30,7 @@ def test_quickstart_learns_the_digits_within_five_minutes(tmp_path: Path) -> Non
 
 def test_makefile_runs_what_the_test_above_runs() -> None:
     makefile = (Path(__file__).parents[1] / "Makefile").read_text()
+    assert "predict docs/images/ship.png --top-k 3" in makefile  # tests/models/test_shipped.py classifies it
     assert "train --data digits --model affnet_et" in makefile
     assert "evaluate --model $(RUN) --data digits" in makefile
     assert "predict --model $(RUN) --data digits" in makefile

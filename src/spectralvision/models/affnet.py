@@ -278,8 +278,10 @@ CFG: dict[str, Any] = {
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 default_cfgs = generate_default_cfgs(
-    {"affnet_et.cifar10": CFG | shipped("affnet_et.cifar10", 64, CIFAR10)}
-    | {f"{variant}.*": CFG for variant in VARIANTS}  # the star: weights for small images are no default
+    {
+        "affnet_et.cifar10": CFG | shipped("affnet_et.cifar10", 64, CIFAR10),
+        **{f"{variant}.*": CFG for variant in VARIANTS},  # the star: weights for small images are no default
+    }
 )
 
 
