@@ -157,7 +157,7 @@ def main() -> None:
         rows = cifar10(pool, options.cifar10, options.runs)
         if options.flowers12:
             rows += flowers12(pool, options.flowers12, options.runs)
-    write_json(OUT, {"provenance": provenance(), "fields": FIELDS, "rows": rows})
+    write_json(OUT, {"provenance": provenance() | {"threads": 1}, "fields": FIELDS, "rows": rows})
 
 
 if __name__ == "__main__":
