@@ -343,3 +343,38 @@ def test_few_and_uneven_images_are_said(tmp_path, capsys):
     err = capsys.readouterr().err
     assert "note   5 images in val: one more right or wrong moves top-1 by 20.0%" in err
     assert "note   classes are uneven: 16 images of red, 2 of blue in train" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--auto-augment", "randaug"], "is no policy of timm's"),
+        (["--auto-augment", "rand-m9-x1"], "is no policy of timm's"),
+        (["--opt", "fusedadam"], "--opt fusedadam does not work here"),
+        (["--strategy", "foo"], "training cannot begin so: "),
+        (["--model", "vit_tiny_patch16_224", "--min-size", "160", "--max-size", "224"], "see --min-size"),
+    ],
+)
+def test_words_that_begin_well(tmp_path, capsys, words, sentence):
+    assert train(*started(tmp_path), *words) == 2
+    assert sentence in capsys.readouterr().err
+
+
+def test_torchrun_with_another_number_of_processes(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    assert train(*started(tmp_path), "--devices", "1") == 2
+    assert "torchrun has started 2 processes, and the training is one of 1" in capsys.readouterr().err
+
+
+def test_one_run_by_two_names(tmp_path, capsys):
+    run = tmp_path / "run"
+    assert train(*started(tmp_path)) == 0
+    capsys.readouterr()
+    answers = []
+    for name in (str(run), f"local-dir:{run}"):
+        assert main(["evaluate", "--model", name, "--data", str(tmp_path / "photos"), "--json"]) == 0
+        answers.append(json.loads(capsys.readouterr().out))
+    same = ("images", "top1", "split", "seen_in_training")
+    assert [answers[0][key] for key in same] == [answers[1][key] for key in same]
+    assert answers[0]["images"] < 30

@@ -91,7 +91,7 @@ def folder_beside(path: Path) -> Iterator[Path]:
 def clear_unfinished(folder: Path) -> None:
     """Removes what a process that was killed while it wrote has left beside the files of a folder."""
     for left in folder.glob(".*.????????"):
-        left.unlink() if left.is_file() else shutil.rmtree(left, ignore_errors=True)
+        left.unlink(missing_ok=True) if left.is_file() else shutil.rmtree(left, ignore_errors=True)
 
 
 def disk_full(error: BaseException) -> bool:
@@ -127,7 +127,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def refuse_taken(out: str | Path | None) -> None:
     """Raises `UserError` when `out` exists and is not an empty folder: a run is never overwritten."""
-    folder = Path(out) if out is not None else None
+    folder = Path(out).expanduser() if out is not None else None
     if folder and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder} exists and is not an empty folder: name another with --out.")
 
@@ -141,7 +141,7 @@ def new_run_folder(name: str, out: str | Path | None = None, root: str | Path = 
     try:
         if out is not None:
             refuse_taken(out)
-            folder = Path(out)
+            folder = Path(out).expanduser()
             folder.mkdir(parents=True, exist_ok=True)
             return folder
         base = Path(root) / (re.sub(r"[^\w.-]+", "-", name).strip("-.") or "run")

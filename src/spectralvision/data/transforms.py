@@ -1,6 +1,5 @@
 """From an image to a tensor: timm's transforms, with preprocessing from the model."""
 
-import re
 from dataclasses import dataclass, replace
 from math import inf
 from typing import TYPE_CHECKING, Any, Literal
@@ -50,7 +49,7 @@ class Augmentation:
             raise UserError(
                 f"no multiple of 32 lies between --min-size {self.min_size} and --max-size {self.max_size}."
             )
-        if not re.match(r"(auto$|none$|rand|augmix|original|v0|3a)", self.auto_augment):
+        if self.auto_augment not in ("auto", "none") and not _is_policy(self.auto_augment):
             raise UserError(f"--auto-augment {self.auto_augment} is no policy of timm's: try none, or {PHOTO_POLICY}.")
 
     def scales(self, input_size: int) -> Scales | None:
@@ -69,6 +68,16 @@ class Augmentation:
             if self.auto_augment == "auto"
             else self.auto_augment,
         )
+
+
+def _is_policy(name: str) -> bool:
+    from timm.data import create_transform
+
+    try:
+        create_transform(32, is_training=True, auto_augment=name)
+    except (AssertionError, ValueError, KeyError, IndexError):
+        return False
+    return True
 
 
 def train_transform(augmentation: Augmentation, config: dict[str, Any]) -> Any:

@@ -15,7 +15,8 @@ Command, one GPU (AFFNet-T: `--model affnet_t`, AFFNet: `--model affnet`):
     torchrun --nnodes 2 --nproc-per-node 8 --rdzv-backend c10d --rdzv-endpoint HOST:29400 \
         -m spectralvision.cli train affnet-imagenet --data IMAGENET --out runs/affnet
 2 nodes under SLURM, one task a GPU:
-    srun spectralvision train affnet-imagenet --data IMAGENET --out runs/affnet --devices 8 --num-nodes 2
+    srun --nodes 2 --ntasks-per-node 8 \
+        spectralvision train affnet-imagenet --data IMAGENET --out runs/affnet --devices 8 --num-nodes 2
 """
 
 from dataclasses import dataclass, field

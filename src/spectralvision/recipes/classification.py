@@ -119,8 +119,8 @@ class Classification:
         if self.folds is not None and self.fold is None:
             from spectralvision.recipes.cross_validation import cross_validate
 
-            return cross_validate(self, say, dry_run, None if resume is None else Path(resume))
-        return _train(self, say, dry_run, None if resume is None else Path(resume))
+            return cross_validate(self, say, dry_run, None if resume is None else Path(resume).expanduser())
+        return _train(self, say, dry_run, None if resume is None else Path(resume).expanduser())
 
     @classmethod
     def of_run(cls, run: str | Path) -> "Classification":
@@ -129,9 +129,10 @@ class Classification:
         Raises:
             UserError: There is no record of such a recipe.
         """
-        if not (Path(run) / "run.json").is_file():
+        run = Path(run).expanduser()
+        if not (run / "run.json").is_file():
             raise UserError(f"{run} is not a run folder: --resume takes one that `spectralvision train` has begun.")
-        record: Any = read_json(Path(run) / "run.json")
+        record: Any = read_json(run / "run.json")
         kind = find_recipe(record.get("recipe_name", "classification"))
         try:
             fields = record["recipe"]
@@ -139,7 +140,7 @@ class Classification:
                 **(fields | {name: part(**fields.get(name, {})) for name, part in PARTS.items()})
             )
         except (TypeError, KeyError) as error:
-            raise UserError(f"{Path(run) / 'run.json'} holds no recipe of this version ({error}).") from None
+            raise UserError(f"{run / 'run.json'} holds no recipe of this version ({error}).") from None
         return recipe
 
 
@@ -274,6 +275,10 @@ def _model(recipe: Classification, data: "Data", fresh: bool = True) -> tuple["n
         problem = loading.check_forward(model, size)
     if problem:
         raise UserError(f"{recipe.model} does not take {size} x {size} pixels ({problem}): see --input-size.")
+    scales = recipe.augmentation.scales(size)
+    for side in scales.sizes() if scales else []:
+        if problem := loading.check_forward(model, side):
+            raise UserError(f"{recipe.model} does not take {side} x {side} pixels ({problem}): see --min-size.")
     loading.describe(model, data.classes, size, recipe.crop_pct)
     return model, replace(recipe, input_size=size)
 

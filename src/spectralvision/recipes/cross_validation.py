@@ -34,12 +34,14 @@ def cross_validate(recipe: "Classification", say: "Say", dry_run: bool, resume: 
     assert folds is not None
     if recipe.engine.resolved().processes > 1:
         raise UserError("--folds trains on one device: leave --devices out, or do one --fold after another.")
-    if resume is None:
+    if resume is None or dry_run:
         # Refuses what cannot work, before there is a folder. A true beginning says it all again.
-        first = replace(recipe, fold=1).run(say if dry_run else lambda line: None, dry_run=True)
+        alone = replace(recipe, fold=1, out=None if resume else recipe.out)
+        first = alone.run(say if dry_run else lambda line: None, dry_run=True)
         if dry_run:
             say(f"folds  {folds} trainings like this one")
             return first
+    if resume is None:
         name = f"{Path(recipe.data).name}-{Path(find_model(recipe.model)).name}-{folds}-folds"
         run = new_run_folder(name, recipe.out)
     else:

@@ -16,7 +16,8 @@ Command, one GPU (RUN: a run folder, hf_hub:OWNER/NAME or timm's name of a model
     torchrun --nnodes 2 --nproc-per-node 8 --rdzv-backend c10d --rdzv-endpoint HOST:29400 \
         -m spectralvision.cli train finetune --model RUN --data PHOTOS --out runs/tuned
 2 nodes under SLURM, one task a GPU:
-    srun spectralvision train finetune --model RUN --data PHOTOS --out runs/tuned --devices 8 --num-nodes 2
+    srun --nodes 2 --ntasks-per-node 8 \
+        spectralvision train finetune --model RUN --data PHOTOS --out runs/tuned --devices 8 --num-nodes 2
 """
 
 from dataclasses import dataclass, field

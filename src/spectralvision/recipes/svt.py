@@ -14,7 +14,8 @@ With token labels, whose maps another command makes beforehand (docs/guides/toke
     torchrun --nnodes 2 --nproc-per-node 8 --rdzv-backend c10d --rdzv-endpoint HOST:29400 \
         -m spectralvision.cli train svt-imagenet --data IMAGENET --out runs/svt
 2 nodes under SLURM, one task a GPU:
-    srun spectralvision train svt-imagenet --data IMAGENET --out runs/svt --devices 8 --num-nodes 2
+    srun --nodes 2 --ntasks-per-node 8 \
+        spectralvision train svt-imagenet --data IMAGENET --out runs/svt --devices 8 --num-nodes 2
 """
 
 from dataclasses import dataclass, field, replace

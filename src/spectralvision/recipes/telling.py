@@ -4,7 +4,6 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -35,14 +34,14 @@ class Projection(NamedTuple):
 
 def announcement(recipe: "Classification", data: "Data", model: "nn.Module") -> Iterator[str]:
     """Two lines: what was found, what is trained."""
-    from spectralvision.tasks.loading import architecture
+    from spectralvision.tasks.loading import architecture, brings_weights
 
     counts = ", ".join(f"{len(images)} {name}" for name, images in data.splits.items())
     carved = data.facts.get("val_carved")
     cut = f" (val: {_part(carved)} of {carved['from']}, seed {carved['seed']})" if carved else ""
     yield f"data   {data.name}: {len(data.classes)} classes; {counts} images{cut}"
     millions = sum(parameter.numel() for parameter in model.parameters()) / 1e6
-    weights = "trained weights" if recipe.pretrained or Path(recipe.model).expanduser().is_dir() else "from scratch"
+    weights = "trained weights" if recipe.pretrained or brings_weights(recipe.model) else "from scratch"
     yield (
         f"model  {architecture(model)}: {millions:.2f} M parameters, {_macs(model)}, {weights}, {recipe.input_size} x "
         f"{recipe.input_size} pixels"

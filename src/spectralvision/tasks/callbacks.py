@@ -180,10 +180,12 @@ class ProgressBar(RichProgressBar):
             return items
         module: Any = pl_module
         score = module.train_scores["top1"]
-        if score.update_called:  # not just after an epoch
+        if score.update_called and trainer.world_size == 1:  # not just after an epoch; of several processes all compute
             self._top1 = float(score.compute())
         pace = self._keep.pace
-        shown: dict[str, Any] = {"loss": items.get("loss", float("nan")), "top1": f"{self._top1:.0%}"}
+        shown: dict[str, Any] = {"loss": items.get("loss", float("nan"))}
+        if trainer.world_size == 1:
+            shown["top1"] = f"{self._top1:.0%}"
         if "val_top1" in items:
             shown["val"] = f"{items['val_top1']:.0%}"
         return shown | {"images/s": f"{pace.images_per_second():.0f}", "left": spoken(pace.seconds_left())}

@@ -50,6 +50,12 @@ class Engine:
         refuse_outside(vars(self), RANGES)
         if self.logger not in ("none", "tensorboard") and not self.logger.endswith("Logger"):
             raise UserError(f"--logger {self.logger} is no logger of Lightning's: try tensorboard, or CSVLogger.")
+        started = int(os.environ.get("WORLD_SIZE", 1))
+        if "LOCAL_WORLD_SIZE" in os.environ and started != self.resolved().processes:
+            raise UserError(
+                f"torchrun has started {started} process{'' if started == 1 else 'es'}, and the training is one of "
+                f"{self.resolved().processes}: give --devices and --num-nodes, or torchrun, the same number."
+            )
 
     def resolved(self) -> "Engine":
         """The fields with every `auto` filled in: by what torchrun says, else 1."""

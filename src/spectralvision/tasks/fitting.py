@@ -14,6 +14,7 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Callback, Checkpoint, EMAWeightAveraging
 from lightning.pytorch.plugins.environments import LightningEnvironment, SLURMEnvironment
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch.utils.data import DataLoader
 
 from spectralvision.data.loading import reader_died
@@ -68,13 +69,18 @@ def fit(module: "Classifier", train: DataLoader[Any], val: DataLoader[Any], run:
     keep = KeepBest(run, say=None if sys.stderr.isatty() else say)
     last = LastCheckpoint(last_checkpoint(run), engine.checkpoint_minutes, train.batch_sampler)
     others = Companions(f"{LOST}; {kept(run, there=True)}.")
-    if resume:
+    if resume and not rank():
         for folder in (run, last.path.parent):
             clear_unfinished(folder)
     _prepare(module, engine, options)
     failure, resumable = None, False
     with quiet():
-        trainer = _training(module, [others, keep, last], engine, options, run, len(train))
+        try:
+            trainer = _training(module, [others, keep, last], engine, options, run, len(train))
+        except (ValueError, RuntimeError, MisconfigurationException) as error:  # what Lightning does not take
+            if isinstance(error, UserError):
+                raise
+            raise UserError(f"training cannot begin so: {' '.join(str(error).split())}") from None
         try:
             trainer.fit(module, train, val, ckpt_path=str(last.path) if resume else None, weights_only=True)
             others.end(kill=False)
@@ -86,13 +92,16 @@ def fit(module: "Classifier", train: DataLoader[Any], val: DataLoader[Any], run:
             raise (Stopped if last.stopped else KeyboardInterrupt) from None
         except Exception as error:
             failure, resumable = _mishap(error, lost=others.lost())
+            if isinstance(error, UserError):  # an image, or a shard, that breaks after all were read
+                failure, resumable = str(error), True
             others.end(kill=True)
             if failure is None:
                 raise
     if failure is not None:  # outside of the handler, which keeps the tensors of the failed step alive
         if failure == MEMORY:
             assert module.optimisation is not None
-            failure = trial.too_large(module.model.cpu(), module.optimisation, batch_size(train), options, engine.parts)
+            failure = trial.too_large(module.model.cpu(), module.optimisation, batch_size(train), options, engine.parts,
+                                      getattr(module, "teacher", None))  # fmt: skip
         raise UserError(failure if rank() else f"{failure.rstrip('.')}; {kept(run, resumable)}.")
     return keep
 

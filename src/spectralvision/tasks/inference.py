@@ -1,23 +1,27 @@
 """How good a model is on held-out images. Class names decide, not their numbers."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from lightning.fabric import Fabric
+from lightning.fabric.plugins.environments import LightningEnvironment
 from scipy.stats import binomtest
 from torch import Tensor, nn
 from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassCalibrationError, MulticlassStatScores
 
 from spectralvision.data.datasets import Data, Images, Stream, carve_as_trained, fingerprint
-from spectralvision.data.loading import eval_loader, num_workers
+from spectralvision.data.loading import eval_loader, num_workers, reader_died
 from spectralvision.data.sampling import Share
 from spectralvision.data.transforms import eval_transform
 from spectralvision.runs import UserError, read_json
 from spectralvision.tasks import classification
 from spectralvision.tasks.engine import rank
 from spectralvision.tasks.fitting import choose_device
-from spectralvision.tasks.loading import data_config, label_names, label_titles, load_model
+from spectralvision.tasks.loading import data_config, label_names, label_titles, load_model, run_of
+from spectralvision.tasks.trial import out_of_memory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +90,8 @@ def evaluate(
     data = matched(data, model, name)
     loader, options = prepared(model, data.split(split), engine or Inference())
     judge = Judge(model)
-    scores = classification.evaluate(judge, loader, options)
+    with explained(engine or Inference()):
+        scores = classification.evaluate(judge, loader, options)
     details = judge.details.compute()
     result = {
         "model": name,
@@ -102,7 +107,7 @@ def evaluate(
 
 
 def _seen(name: str, images: Images | Stream) -> str | None:
-    record = Path(name) / "run.json"
+    record = run_of(name) / "run.json"
     prints = read_json(record).get("data", {}).get("fingerprints", {}) if record.is_file() else {}
     mine = fingerprint(images) if isinstance(images, Images) else None
     return next((split for split, one in prints.items() if one == mine), None)
@@ -149,7 +154,7 @@ def matched(data: Data, model: nn.Module, name: str) -> Data:
 
 
 def cut_as_trained(data: Data, name: str) -> Data:
-    record = Path(name) / "run.json"
+    record = run_of(name) / "run.json"
     return carve_as_trained(data, read_json(record).get("data", {})) if record.is_file() else data
 
 
@@ -160,6 +165,24 @@ def prepared(model: nn.Module, images: Images | Stream, engine: Inference) -> tu
     workers = workers_for(images, engine)
     loader = eval_loader(images, eval_transform(data_config(model)), engine.batch_size, workers, share)
     return loader, options | {"devices": engine.devices}
+
+
+def fabric_of(options: dict[str, str]) -> Fabric:
+    """Lightning's Fabric for this process alone, whatever has started it."""
+    return Fabric(devices=1, plugins=[LightningEnvironment()], **options)  # type: ignore[arg-type]
+
+
+@contextmanager
+def explained(engine: Inference) -> Iterator[None]:
+    """What the person who waits can mend, in a sentence: a batch too large for memory, a reader that has died."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if out_of_memory(error):
+            raise UserError(f"a batch of {engine.batch_size} does not fit into memory: see --batch-size.") from None
+        if reader_died(error):
+            raise UserError("a process that reads images has died, often for want of memory: see --workers.") from None
+        raise
 
 
 def device_options(engine: Inference) -> dict[str, str]:

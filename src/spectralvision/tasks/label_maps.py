@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from lightning.fabric import Fabric
 from rich.console import Console
 from rich.progress import track
 from torch import Tensor
@@ -33,9 +32,10 @@ from spectralvision.data.label_maps import (
 from spectralvision.data.loading import attempt_loader, in_batches, reader_died
 from spectralvision.data.transforms import eval_transform
 from spectralvision.runs import UserError, disk_full, refuse_taken
-from spectralvision.tasks.inference import Inference, device_options, workers_for
+from spectralvision.tasks.inference import Inference, device_options, fabric_of, workers_for
 from spectralvision.tasks.loading import columns_of, data_config, load_model, weights_digest
 from spectralvision.tasks.position_head import PositionHead
+from spectralvision.tasks.trial import out_of_memory
 
 TOP = 5  # classes kept at each position
 SHARD = 1024  # images
@@ -176,7 +176,7 @@ def _shards(
 
 def _labelled(teacher: _Teacher, images: Images, engine: Inference, tally: _Tally) -> Iterator[tuple[Tensor, Tensor]]:
     """(B, K, h, w) float16 probabilities and int16 classes of the images in order, zeros where one cannot be read."""
-    fabric = Fabric(devices=1, **device_options(engine))  # type: ignore[arg-type]
+    fabric = fabric_of(device_options(engine))
     module = fabric.setup_module(teacher.head)
     rows = in_batches(range(len(images)), engine.batch_size)
     batches: Any = attempt_loader(images, teacher.transform, rows, workers_for(images, engine))
@@ -214,7 +214,9 @@ def _ending_in_a_sentence(folder: Path, index: Index) -> Iterator[None]:
         if not disk_full(error):
             raise
         raise UserError(f"the disk is full ({error}); {_kept(folder, index)}.") from None
-    except RuntimeError as error:
+    except (RuntimeError, MemoryError) as error:
+        if out_of_memory(error):
+            raise UserError(f"a batch does not fit into memory: see --batch-size; {_kept(folder, index)}.") from None
         if not reader_died(error):
             raise
         raise UserError(f"a process that reads images has died ({error}); {_kept(folder, index)}.") from None

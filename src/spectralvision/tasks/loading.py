@@ -71,6 +71,11 @@ def load_model(name: str, pretrained: bool = True, num_classes: int | None = Non
         raise UserError(f"no weights for {name}: {_shortened(reason)}.") from None
 
 
+def run_of(name: str) -> Path:
+    """The run folder that a model's name stands for, or a path where there is none."""
+    return Path(name.removeprefix("local-dir:")).expanduser()
+
+
 def default_size(name: str) -> int:
     """The side of the square input that a model, or a run, is meant for, pixels."""
     found = find_model(name)

@@ -56,10 +56,17 @@ class Optimisation:
 
     def check(self) -> None:
         """Raises `UserError` for a value that cannot work."""
-        from timm.optim import list_optimizers
+        import torch
+        from timm.optim import create_optimizer_v2, list_optimizers
+        from torch import nn
 
         refuse_outside(vars(self), RANGES)
         optimizers = [str(name) for name in list_optimizers()]
         for flag, name, known in (("--opt", self.opt, optimizers), ("--sched", self.sched, list(SCHEDULES))):
             if name not in known:
                 raise UserError(f"{flag} {name} does not exist: {nearest(name, known, 'there are')}")
+        try:
+            create_optimizer_v2([nn.Parameter(torch.zeros(1))], opt=self.opt, lr=1.0)
+        except Exception as error:  # optimisers miss packages and devices in many ways
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise UserError(f"--opt {self.opt} does not work here ({reason}): try adamw.") from None

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from lightning.fabric import Fabric
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
@@ -18,7 +17,7 @@ from spectralvision.data.loading import Attempt, attempt_loader, in_batches
 from spectralvision.data.opening import open_data
 from spectralvision.data.transforms import eval_transform
 from spectralvision.runs import UserError
-from spectralvision.tasks.inference import Inference, cut_as_trained, device_options, workers_for
+from spectralvision.tasks.inference import Inference, cut_as_trained, device_options, explained, fabric_of, workers_for
 from spectralvision.tasks.loading import data_config, label_titles, load_model
 
 
@@ -77,9 +76,10 @@ def predict(predictor: Predictor, images: Images, truth: Sequence[str] | None = 
     """
     predictions, unreadable = [], []
     start = time.monotonic()
-    for answers in predictor.answers(images, in_batches(range(len(images)), predictor.engine.batch_size), truth):
-        predictions += answers.predictions
-        unreadable += answers.unreadable
+    with explained(predictor.engine):
+        for answers in predictor.answers(images, in_batches(range(len(images)), predictor.engine.batch_size), truth):
+            predictions += answers.predictions
+            unreadable += answers.unreadable
     if not predictions:
         others = f" (nor can the other {len(unreadable) - 1})" if len(unreadable) > 1 else ""
         raise UserError(f"{unreadable[0]['reason'].rstrip('.')}{others}.")
@@ -123,7 +123,7 @@ def _run(
     model: nn.Module, batches: Iterable[Attempt], flip: bool, options: dict[str, str]
 ) -> Iterator[tuple[Attempt, Tensor]]:
     """Each batch with its probabilities, (B, num_classes) float32 on the CPU."""
-    fabric = Fabric(devices=1, **options)  # type: ignore[arg-type]
+    fabric = fabric_of(options)
     module = fabric.setup_module(model.eval())
     for batch in batches:
         with torch.inference_mode():

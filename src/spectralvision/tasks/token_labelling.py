@@ -18,6 +18,7 @@ from spectralvision.data.loading import seeded
 from spectralvision.data.token_targets import Labels, Targets, make_targets
 from spectralvision.models.mix_token import TokenLabelOutput
 from spectralvision.runs import UserError, read_json
+from spectralvision.tasks import hub
 from spectralvision.tasks.classification import DROPPING, Classifier
 from spectralvision.tasks.loading import find_model
 from spectralvision.tasks.optimisation import Optimisation
@@ -78,6 +79,8 @@ def refuse_fields(name: str, optimisation: Optimisation) -> None:
         if getattr(optimisation, flag) > 0:
             raise UserError(f"--{flag} does not go with --label-maps, which mixes images by MixToken: leave it out.")
     found = find_model(name)
+    if hub.is_hub(found):
+        return  # what is wrong with it shows as it is built
     folder = Path(found.removeprefix("local-dir:"))
     config = read_json(folder / "config.json") if found.startswith("local-dir:") else {}
     architecture = str(config.get("architecture", found)).split(".")[0]
