@@ -1,7 +1,8 @@
 """The command `spectralvision VERB`: parsing, `train`, and what every verb does alike; the others are in `verbs/`.
 
 Results go to standard output, everything else to standard error. Exit codes: 0 done, 1 some inputs were left out, 2 a
-sentence says what to mend, 130 interrupted. Heavy modules are imported inside the verbs.
+sentence says what to mend, 130 interrupted, 141 nobody reads the output, 143 ended by SIGTERM.
+Heavy modules are imported inside the verbs.
 """
 
 import contextlib

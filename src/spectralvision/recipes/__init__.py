@@ -1,4 +1,4 @@
-"""Complete runs as typed Python. A recipe is a frozen dataclass of fields; `train(recipe)` of its module runs it."""
+"""Complete runs as typed Python. A recipe is a frozen dataclass of fields; its method `run` trains."""
 
 from importlib import import_module
 from typing import Any
