@@ -32,7 +32,7 @@ OUT = Path(__file__).parent / "results/accuracy.json"
 MODELS = ("affnet_et", "mobilevit_xxs")
 RATES = (1e-3, 2e-3, 4e-3)
 SEEDS = (0, 1)
-SEARCH_EPOCHS, EPOCHS, FLOWERS_EPOCHS = 1, 9, 60
+SEARCH_EPOCHS, EPOCHS, FLOWERS_EPOCHS = 1, 9, 40
 FIELDS = {
     "input-size": 64, "batch-size": 64, "val-fraction": 0.1, "auto-augment": "none", "color-jitter": 0,
     "min-scale": 0.5, "label-smoothing": 0.1, "weight-decay": 0.05, "workers": 0,
