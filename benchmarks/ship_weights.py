@@ -2,7 +2,7 @@
 
 python benchmarks/ship_weights.py RUN CIFAR10
 
-Writes src/spectralvision/weights/affnet_et.cifar10.{safetensors,md}; the figure in the card is that of the file that is
+Writes src/spectralvision/models/weights/affnet_et.cifar10.{safetensors,md}; the figure in the card is that of the file that is
 written, on the test images.
 """
 
@@ -19,7 +19,7 @@ import spectralvision as sv
 from spectralvision.runs import read_json, replacing
 
 NAME = "affnet_et.cifar10"
-FOLDER = Path(__file__).parents[1] / "src/spectralvision/weights"
+FOLDER = Path(__file__).parents[1] / "src/spectralvision/models/weights"
 CARD = """\
 # {name}
 

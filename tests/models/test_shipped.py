@@ -14,7 +14,7 @@ from spectralvision.models.affnet import CIFAR10
 
 NAME = "affnet_et.cifar10"
 SHIP = Path(__file__).parents[2] / "docs/images/ship.png"  # a drawing
-FILE = Path(sv.__file__).parent / f"weights/{NAME}.safetensors"
+FILE = Path(sv.__file__).parent / f"models/weights/{NAME}.safetensors"
 
 
 def test_small_half_precision_and_finite():

@@ -165,7 +165,7 @@ class SpectralBackbone(nn.Module):
 def shipped(name: str, side: int, label_names: tuple[str, ...]) -> dict[str, Any]:
     """What timm has to know of weights that lie in the package, with a card beside them."""
     return {
-        "file": str(Path(__file__).parents[1] / f"weights/{name}.safetensors"),
+        "file": str(Path(__file__).parent / f"weights/{name}.safetensors"),
         "input_size": (3, side, side),
         "pool_size": (side // 32, side // 32),
         "num_classes": len(label_names),
