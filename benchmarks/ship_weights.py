@@ -2,8 +2,8 @@
 
 python benchmarks/ship_weights.py RUN CIFAR10
 
-Writes src/spectralvision/models/weights/affnet_et.cifar10.{safetensors,md}; the figure in the card is that of the file that is
-written, on the test images.
+Writes src/spectralvision/models/weights/affnet_et.cifar10.{safetensors,md}; the figure in the card is that of the file
+that is written, on the test images.
 """
 
 import argparse
