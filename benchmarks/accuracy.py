@@ -6,7 +6,8 @@ CIFAR10 holds train and test as parquet shards. Each model has the same input si
 regularisation. Its learning rate is the one of three that is best on a held-out tenth after a short training; then it
 is trained once for each seed, the best epoch is chosen on the held-out tenth, and the test set is used once, for that
 epoch.
-FOLDER (train and test): affnet_et goes on from the first of these runs, and starts from scratch, all else alike.
+FOLDER (train and test): affnet_et goes on from the first of these runs, and starts from scratch; same epochs, input
+size and augmentation, and otherwise the settings that `train finetune` and `train` have of themselves.
 
 Two trainings at a time run on a core each. RUNS keeps the run folders: what is finished is not done again, what was
 broken off is gone on with.
@@ -116,20 +117,21 @@ def cifar10(pool: ThreadPoolExecutor, data: str, runs: Path) -> list[dict[str, A
 
 
 def flowers12(pool: ThreadPoolExecutor, data: str, runs: Path) -> list[dict[str, Any]]:
-    """The same recipe from our CIFAR-10 weights and from scratch, at its default learning rates for either."""
+    """`train finetune` from our CIFAR-10 weights, and `train` from scratch: each recipe with its own settings."""
     fields = {"data": data, "epochs": FLOWERS_EPOCHS, "input_size": 64, "val_fraction": 0.1, "workers": 0}
     starts = {
-        "from CIFAR-10 weights": (runs / f"cifar10-affnet_et-{SEEDS[0]}", {}),
-        "from scratch": ("affnet_et", {"pretrained": "False"}),
+        "from CIFAR-10 weights": ("finetune", runs / f"cifar10-affnet_et-{SEEDS[0]}"),
+        "from scratch": (None, "affnet_et"),
     }
     jobs = {
         start: [
-            pool.submit(train, runs / f"flowers12-{start.replace(' ', '-')}-{seed}", "finetune", model=model, seed=seed,
-                        **more, **fields)
+            pool.submit(
+                train, runs / f"flowers12-{start.replace(' ', '-')}-{seed}", recipe, model=model, seed=seed, **fields
+            )
             for seed in SEEDS
         ]
-        for start, (model, more) in starts.items()
-    }  # fmt: skip
+        for start, (recipe, model) in starts.items()
+    }
     return [
         row(
             "flowers12",
