@@ -6,8 +6,7 @@ CIFAR10 holds train and test as parquet shards. Each model has the same input si
 regularisation. Its learning rate is the one of three that is best on a held-out tenth after a short training; then it
 is trained once for each seed, the best epoch is chosen on the held-out tenth, and the test set is used once, for that
 epoch.
-FOLDER (train and test): affnet_et goes on from the first of these runs, and starts from scratch; same epochs, input
-size and augmentation, and otherwise the settings that `train finetune` and `train` have of themselves.
+FOLDER (train and test): affnet_et goes on from the first of these runs, and starts from scratch, all else alike.
 
 Two trainings at a time run on a core each. RUNS keeps the run folders: what is finished is not done again, what was
 broken off is gone on with.
@@ -55,11 +54,11 @@ def command(*words: object) -> str:
     return done.stdout
 
 
-def train(run: Path, recipe: str | None, **fields: object) -> Path:
+def train(run: Path, **fields: object) -> Path:
     """The run folder, trained to its end."""
     if not (run / "run.json").is_file():
         words = [f"--{name.replace('_', '-')}={value}" for name, value in fields.items()]
-        command("train", *([recipe] if recipe else []), "--out", run, *words)
+        command("train", "--out", run, *words)
     elif read_json(run / "run.json")["status"] != "finished":
         command("train", "--resume", run)
     print(f"{run.name}: {100 * read_json(run / 'run.json')['results']['val_top1']:.1f} % val", flush=True)
@@ -87,7 +86,7 @@ def searched(pool: ThreadPoolExecutor, data: str, runs: Path) -> dict[str, dict[
     """val top-1 of each model at each learning rate."""
     jobs = {
         (model, rate): pool.submit(
-            train, runs / f"search-{model}-{rate}", None,
+            train, runs / f"search-{model}-{rate}",
             data=data, model=model, lr=rate, epochs=SEARCH_EPOCHS, seed=0, **FIELDS,
         )
         for model in MODELS for rate in RATES
@@ -102,7 +101,7 @@ def cifar10(pool: ThreadPoolExecutor, data: str, runs: Path) -> list[dict[str, A
     jobs = {
         model: [
             pool.submit(
-                train, runs / f"cifar10-{model}-{seed}", None,
+                train, runs / f"cifar10-{model}-{seed}",
                 data=data, model=model, lr=best[model], epochs=EPOCHS, seed=seed, **FIELDS,
             )
             for seed in SEEDS
@@ -117,20 +116,15 @@ def cifar10(pool: ThreadPoolExecutor, data: str, runs: Path) -> list[dict[str, A
 
 
 def flowers12(pool: ThreadPoolExecutor, data: str, runs: Path) -> list[dict[str, Any]]:
-    """`train finetune` from our CIFAR-10 weights, and `train` from scratch: each recipe with its own settings."""
-    fields = {"data": data, "epochs": FLOWERS_EPOCHS, "input_size": 64, "val_fraction": 0.1, "workers": 0}
-    starts = {
-        "from CIFAR-10 weights": ("finetune", runs / f"cifar10-affnet_et-{SEEDS[0]}"),
-        "from scratch": (None, "affnet_et"),
-    }
+    """From our CIFAR-10 weights and from scratch, all else alike: also the learning rate, that of a start from scratch."""
+    fields = {"data": data, "epochs": FLOWERS_EPOCHS, "lr": 1e-3, "input_size": 64, "val_fraction": 0.1, "workers": 0}
+    starts = {"from CIFAR-10 weights": runs / f"cifar10-affnet_et-{SEEDS[0]}", "from scratch": "affnet_et"}
     jobs = {
         start: [
-            pool.submit(
-                train, runs / f"flowers12-{start.replace(' ', '-')}-{seed}", recipe, model=model, seed=seed, **fields
-            )
+            pool.submit(train, runs / f"flowers12-{start.replace(' ', '-')}-{seed}", model=model, seed=seed, **fields)
             for seed in SEEDS
         ]
-        for start, (recipe, model) in starts.items()
+        for start, model in starts.items()
     }
     return [
         row(
