@@ -116,7 +116,7 @@ def cifar10(pool: ThreadPoolExecutor, data: str, runs: Path) -> list[dict[str, A
 
 
 def flowers12(pool: ThreadPoolExecutor, data: str, runs: Path) -> list[dict[str, Any]]:
-    """From our CIFAR-10 weights and from scratch, all else alike: also the learning rate, that of a start from scratch."""
+    """From our CIFAR-10 weights and from scratch, all else alike, also the learning rate: that for scratch."""
     fields = {"data": data, "epochs": FLOWERS_EPOCHS, "lr": 1e-3, "input_size": 64, "val_fraction": 0.1, "workers": 0}
     starts = {"from CIFAR-10 weights": runs / f"cifar10-affnet_et-{SEEDS[0]}", "from scratch": "affnet_et"}
     jobs = {
