@@ -1,5 +1,6 @@
 """The Python blocks of the documents, run as they stand, in a folder that holds what they name."""
 
+import json
 import re
 from pathlib import Path
 
@@ -101,3 +102,10 @@ def test_the_speeds_in_the_readme_are_those_of_the_results():
 
     shown = (ROOT / "README.md").read_text().partition(BEGIN)[2].partition(END)[0]
     assert shown == table(ROOT / "benchmarks/results")
+
+
+def test_the_accuracies_on_their_page_are_those_of_the_results():
+    from benchmarks.accuracy_page import BEGIN, END, PAGE, RESULTS, tables
+
+    shown = PAGE.read_text().partition(BEGIN)[2].partition(END)[0]
+    assert shown == tables(json.loads(RESULTS.read_text())["rows"])
