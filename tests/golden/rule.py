@@ -1,8 +1,9 @@
-"""The rule that fills a reference model's parameters and inputs, so that a golden file stores outputs only.
+"""The rule that fills a reference model's parameters and inputs, so that a golden file stores
+outputs only.
 
-Every array depends on its name and shape alone (NumPy's legacy RandomState stream is frozen), so the same weights are
-rebuilt anywhere from the (name, shape) pairs in a golden file's `meta`. Names are the authors' own.
-"""
+Every array depends on its name and shape alone (NumPy's legacy RandomState stream is frozen), so
+the same weights are rebuilt anywhere from the (name, shape) pairs in a golden file's `meta`.
+Names are the authors' own."""
 
 import json
 import zlib
@@ -25,7 +26,10 @@ def load(file: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
 
 def state(meta: dict[str, Any]) -> dict[str, Tensor]:
     """The reference's state dict."""
-    return {name: torch.from_numpy(np.asarray(_array(name, tuple(shape)))) for name, shape in meta["state"]}
+    return {
+        name: torch.from_numpy(np.asarray(_array(name, tuple(shape))))
+        for name, shape in meta["state"]
+    }
 
 
 def images(name: str, shape: tuple[int, ...]) -> Tensor:

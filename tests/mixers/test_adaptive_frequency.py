@@ -6,13 +6,13 @@ from torch import nn
 from spectralvision import load_released
 from spectralvision.mixers import AdaptiveFrequencyFilter
 from tests.golden import rule
-from tests.models.golden import check_gradients, worst
+from tests.helpers.golden import check_gradients, max_error
+from tests.helpers.tolerances import DOUBLE, LOGITS, SINGLE
 from tests.reference import adaptive_frequency as naive
-from tests.tolerances import DOUBLE, LOGITS, SINGLE
 
 
 def mixer(dim: int = 8, groups: int = 4, **options) -> AdaptiveFrequencyFilter:
-    """With weights large enough that the mask is neither zero nor linear."""
+    """Return a mixer whose weights are large enough that its mask is neither zero nor linear."""
     module = AdaptiveFrequencyFilter(dim, groups, **options)
     for parameter in module.parameters():
         nn.init.normal_(parameter)
@@ -25,7 +25,7 @@ def test_golden(file: str) -> None:
     x = rule.images(file, tuple(meta["input_shape"])).requires_grad_()
     module = load_released(AdaptiveFrequencyFilter(x.shape[1]), rule.state(meta))
     y = module(x)
-    assert worst(y, arrays["output"]) <= LOGITS
+    assert max_error(y, arrays["output"]) <= LOGITS
     check_gradients(file, meta, module, y, x)
 
 
@@ -45,10 +45,10 @@ def test_equals_the_loops(size: tuple[int, int], inner_skip: bool) -> None:
 
 @pytest.mark.parametrize("size", [(6, 8), (7, 9)])
 def test_convolution_theorem(size: tuple[int, int]) -> None:
-    """The filter is the circular convolution with its kernel, where the spectrum times the mask is Hermitian."""
+    """For a Hermitian masked spectrum the filter is the circular convolution with its kernel."""
     module = mixer(inner_skip=False).double()
-    for bias_or_weight in (module.w1, module.b1, module.w2, module.b2):
-        bias_or_weight.data[1] = 0  # real weights keep X -> M X Hermitian
+    for parameter in (module.w1, module.b1, module.w2, module.b2):
+        parameter.data[1] = 0  # real weights keep X -> M X Hermitian
     x = torch.randn(1, 8, *size, dtype=torch.float64)
     y, kernel = module(x).detach()[0], module.kernel(x).detach()[0]
     for channel in range(8):
@@ -72,7 +72,7 @@ def test_is_computed_in_float32_under_autocast_and_in_half_precision() -> None:
     assert torch.equal(y, module(x.bfloat16().float()).bfloat16())
 
 
-def test_serves_any_size_with_the_same_weights() -> None:
+def test_any_size_with_the_same_weights() -> None:
     module = mixer()
     for size in [(1, 1), (5, 8), (31, 17)]:
         x = torch.randn(1, 8, *size)
@@ -86,10 +86,13 @@ def test_compiles_and_exports_whole_and_real() -> None:
     program = torch.export.export(module, (x,))
     torch.testing.assert_close(program.module()(x), module(x), atol=SINGLE, rtol=SINGLE)
     values = [node.meta["val"] for node in program.graph.nodes if "val" in node.meta]
+    assert len(values) > 10
     assert not [value for value in values if isinstance(value, torch.Tensor) and value.is_complex()]
 
 
-@pytest.mark.parametrize(("options", "message"), [({"dim": 12}, "dim=12"), ({"dim": 8, "threshold": -1.0}, "-1.0")])
+@pytest.mark.parametrize(
+    ("options", "message"), [({"dim": 12}, "dim=12"), ({"dim": 8, "threshold": -1.0}, "-1.0")]
+)
 def test_bad_arguments_name_the_value(options: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         AdaptiveFrequencyFilter(**options)

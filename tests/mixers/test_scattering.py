@@ -5,17 +5,23 @@ from torch import Tensor, nn
 
 from spectralvision import load_released
 from spectralvision.mixers import ScatteringMixer
-from spectralvision.mixers.scattering import resize_gain, resize_width_bias, resize_width_matrix
+from spectralvision.ops.resize_scattering import (
+    resize_gain,
+    resize_width_bias,
+    resize_width_matrix,
+)
 from tests.golden import rule
-from tests.models.golden import check_gradients, worst
+from tests.helpers.golden import check_gradients, max_error
+from tests.helpers.tolerances import DOUBLE, LOGITS, SINGLE
 from tests.reference import scattering as naive
-from tests.tolerances import DOUBLE, LOGITS, SINGLE
 
 MIXINGS = ["channel", "channel_token"]
 
 
-def mixer(resolution: tuple[int, int], mixing: str, dim: int = 8, groups: int = 2) -> ScatteringMixer:
-    """With weights large enough that every part of it shows."""
+def mixer(
+    resolution: tuple[int, int], mixing: str, dim: int = 8, groups: int = 2
+) -> ScatteringMixer:
+    """Return a mixer whose weights are large enough that every part of it matters."""
     module = ScatteringMixer(dim, resolution, mixing, groups)  # type: ignore[arg-type]
     for name, parameter in module.named_parameters():
         nn.init.normal_(parameter, mean=float(name == "gain"), std=0.5)
@@ -24,7 +30,12 @@ def mixer(resolution: tuple[int, int], mixing: str, dim: int = 8, groups: int = 
 
 @pytest.mark.parametrize(
     "file",
-    ["scattering_channel_64", "scattering_channel_128", "scattering_channel_token_64", "scattering_channel_token_128"],
+    [
+        "scattering_channel_64",
+        "scattering_channel_128",
+        "scattering_channel_token_64",
+        "scattering_channel_token_128",
+    ],
 )
 def test_golden(file: str) -> None:
     arrays, meta = rule.load(file)
@@ -33,7 +44,7 @@ def test_golden(file: str) -> None:
     mixing = "channel_token" if "token" in file else "channel"
     module = load_released(ScatteringMixer(tokens.shape[2], (side, side), mixing), rule.state(meta))
     y = module(tokens.mT.unflatten(-1, (side, side))).flatten(2).mT
-    assert worst(y, arrays["output"]) <= LOGITS
+    assert max_error(y, arrays["output"]) <= LOGITS
     check_gradients(file, meta, module, y, tokens)
 
 
@@ -60,7 +71,7 @@ def test_gradcheck(mixing: str) -> None:
 def test_an_odd_side_is_extended_by_its_last_row_or_column(mixing: str) -> None:
     module = mixer((7, 5), mixing)
     assert module.resolution == (8, 6)
-    scattered = module if mixing == "channel" else module._scatter
+    scattered = module.scatter
     x = torch.randn(1, 8 if mixing == "channel" else 4, 7, 5)
     extended = torch.cat([x, x[..., -1:, :]], dim=-2)
     extended = torch.cat([extended, extended[..., -1:]], dim=-1)
@@ -69,7 +80,9 @@ def test_an_odd_side_is_extended_by_its_last_row_or_column(mixing: str) -> None:
 
 @pytest.mark.parametrize("mixing", MIXINGS)
 @pytest.mark.parametrize("size", [(12, 10), (5, 9), (33, 47)])
-def test_another_size_meets_interpolated_weights_and_can_be_made_permanent(mixing: str, size: tuple[int, int]) -> None:
+def test_weights_are_interpolated_for_another_size_which_can_be_made_permanent(
+    mixing: str, size: tuple[int, int]
+) -> None:
     module, x = mixer((8, 8), mixing), torch.randn(2, 8, *size)
     y = module(x)
     assert y.shape == x.shape
@@ -78,9 +91,11 @@ def test_another_size_meets_interpolated_weights_and_can_be_made_permanent(mixin
     torch.testing.assert_close(module(x), y, atol=0, rtol=0)
 
 
-def test_resized_weights_keep_what_they_mean() -> None:
-    """A constant gain stays constant; a width matrix acts on a smooth row as before, whatever the sampling."""
-    assert torch.equal(resize_gain(torch.full((3, 8, 8), 2.0), (12, 6)), torch.full((3, 12, 6), 2.0))
+def test_resized_weights_keep_their_meaning() -> None:
+    """A constant gain stays constant; a width matrix acts on a smooth row as before."""
+    assert torch.equal(
+        resize_gain(torch.full((3, 8, 8), 2.0), (12, 6)), torch.full((3, 12, 6), 2.0)
+    )
     matrix, bias = torch.full((2, 4, 4, 4), 0.25), torch.full((2, 4, 4), 0.5)
     row = torch.ones(6)
     resized = resize_width_matrix(matrix, (12, 12))
@@ -94,12 +109,13 @@ def test_resized_width_matrix_equals_its_definition() -> None:
     matrix = torch.randn(2, 3, 4, 4, dtype=torch.float64)
 
     def along(x: Tensor, axis: int, n: int) -> Tensor:
-        place = ((torch.arange(n).double() + 0.5) * x.shape[axis] / n - 0.5).clamp(0, x.shape[axis] - 1)
-        low, share = place.long(), place - place.long()
-        high = (low + 1).clamp(max=x.shape[axis] - 1)
+        last = x.shape[axis] - 1
+        place = ((torch.arange(n).double() + 0.5) * x.shape[axis] / n - 0.5).clamp(0, last)
+        low, fraction = place.long(), place - place.long()
+        high = (low + 1).clamp(max=last)
         shape = [n if i == axis else 1 for i in range(x.ndim)]
         one, other = x.index_select(axis, low), x.index_select(axis, high)
-        return one * (1 - share).view(shape) + other * share.view(shape)
+        return one * (1 - fraction).view(shape) + other * fraction.view(shape)
 
     expected = along(along(along(matrix, 1, 5), 2, 7), 3, 7) * 4 / 7
     torch.testing.assert_close(resize_width_matrix(matrix, (10, 14)), expected, atol=DOUBLE, rtol=0)

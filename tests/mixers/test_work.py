@@ -1,4 +1,4 @@
-"""How much is done, counted rather than timed, so that speed does not rot: products, copies of a whole map, graphs."""
+"""Counted work instead of timed work, against lost speed: products, copies of a map, graphs."""
 
 from collections import Counter
 
@@ -15,7 +15,7 @@ COPIES = {"cat", "clone", "copy_", "_to_copy", "stack", "index_select", "contigu
 
 
 class Work(TorchDispatchMode):
-    """Counts products, and copies that are as large as the map."""
+    """Count products, and copies that are as large as the map."""
 
     def __init__(self, samples: int) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class Work(TorchDispatchMode):
 
 def work(function, x):
     with torch.no_grad():
-        function(x)  # makes the tables
+        function(x)  # builds the tables
         with Work(x.numel()) as counted:
             function(x)
     return counted.products, sum(counted.copies.values())
@@ -45,10 +45,14 @@ BOTH = ScatteringMixer(64, (16, 16))
 @pytest.mark.parametrize(
     ("part", "shape", "products", "copies"),
     [
-        (FILTER, (1, 128, 16, 16), 2, 1),  # mask network; parts side by side
-        (FILTER, (1, 128, 8, 8), 4, 4),  # and both transforms as one product each
-        (CHANNEL, (1, 64, 16, 16), 2, 3),  # parts side by side; the transforms are operators, see below
-        (BOTH, (1, 64, 16, 16), 5, 4),  # and the width, and a convolution
+        # mask network; one copy to concatenate the parts
+        (FILTER, (1, 128, 16, 16), 2, 1),
+        # and both transforms as one product each
+        (FILTER, (1, 128, 8, 8), 4, 4),
+        # one copy to concatenate the parts; the transforms are operators, see below
+        (CHANNEL, (1, 64, 16, 16), 2, 3),
+        # and the width, and a convolution
+        (BOTH, (1, 64, 16, 16), 5, 4),
     ],
 )
 def test_mixers(part, shape, products, copies):
@@ -57,8 +61,8 @@ def test_mixers(part, shape, products, copies):
     assert done[1] <= copies, done
 
 
-SPLITS = {32: dtcwt_channels_last._split, 56: dtcwt_depthwise.split}
-JOINS = {32: dtcwt_channels_last._join, 56: dtcwt_depthwise.join}
+SPLITS = {32: dtcwt_channels_last.split_matmul, 56: dtcwt_depthwise.split}
+JOINS = {32: dtcwt_channels_last.join_matmul, 56: dtcwt_depthwise.join}
 
 
 @pytest.mark.parametrize(("side", "products", "copies"), [(32, 9, 1), (56, 6, 2)])
@@ -71,31 +75,38 @@ def test_split(side, products, copies):
 @pytest.mark.parametrize(("side", "products", "copies"), [(32, 6, 2), (56, 6, 1)])
 def test_join(side, products, copies):
     re, im = torch.randn(2, 1, 6, side // 2, side // 2, 32)
-    done = work(lambda low: JOINS[side](low, re, im, "near_sym_b", "synthesis"), torch.randn(1, side, side, 32))
+    done = work(
+        lambda low: JOINS[side](low, re, im, "near_sym_b", "synthesis"),
+        torch.randn(1, side, side, 32),
+    )
     assert done[0] == products
     assert done[1] <= copies, done
 
 
 def graphs(function, *inputs):
-    """Graphs that a compiler gets, without and with backward; whatever breaks them raises."""
+    """Return the graphs that a compiler receives; a graph break raises."""
     found = []
 
     def backend(graph, example):
         found.append(graph)
         return graph
 
-    torch._dynamo.reset()
+    torch.compiler.reset()
     torch.compile(function, fullgraph=True, backend=backend, dynamic=False)(*inputs)
     return found
 
 
 @pytest.mark.parametrize("name", ["affnet_et", "svt_h_s", "svt_s"])
-def test_compilers_get_one_graph_of_real_numbers(name):
+def test_compilers_receive_one_graph_of_real_numbers(name):
     small = {"depths": (1, 1, 1, 1, 1)} if name == "affnet_et" else {"depths": (1, 1, 1, 1)}
     model, x = sv.create_model(name, num_classes=3, **small).eval(), torch.randn(1, 3, 64, 64)
     (graph,) = graphs(model, x)
-    values = [node.meta["example_value"] for node in graph.graph.nodes if "example_value" in node.meta]
-    tensors = [one for value in values for one in (value if isinstance(value, tuple | list) else [value])
-               if isinstance(one, torch.Tensor)]  # fmt: skip
+    values = [
+        node.meta["example_value"] for node in graph.graph.nodes if "example_value" in node.meta
+    ]
+    flat = [
+        one for value in values for one in (value if isinstance(value, list | tuple) else [value])
+    ]
+    tensors = [one for one in flat if isinstance(one, torch.Tensor)]
     assert len(tensors) > 50
     assert not any(one.is_complex() for one in tensors)

@@ -1,4 +1,4 @@
-"""`load_released`: containers, refusals, sizes, hostile files."""
+"""`load_released`: containers, errors, sizes, hostile files."""
 
 import argparse
 import os
@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 import spectralvision as sv
 from spectralvision.mixers import AdaptiveFrequencyFilter, ScatteringMixer
 from tests.golden import rule
-from tests.models.twins import twin
+from tests.helpers.twins import twin
 
 FILE = "aff_64_7x9"
 
@@ -55,12 +55,12 @@ def test_a_hostile_checkpoint_is_never_executed(tmp_path: Path) -> None:
     torch.save({"state_dict": Hostile(victim)}, tmp_path / "a.pt")
     (tmp_path / "b.pt").write_bytes(pickle.dumps(Hostile(victim)))
     for file in ("a.pt", "b.pt"):
-        with pytest.raises(ValueError, match="nothing of it was executed"):
+        with pytest.raises(ValueError, match="nothing in it was executed"):
             sv.load_released(AdaptiveFrequencyFilter(64), tmp_path / file)
     assert not victim.exists()
 
 
-def test_what_is_no_checkpoint_is_refused(state: dict, tmp_path: Path) -> None:
+def test_what_is_not_a_checkpoint_is_rejected(state: dict, tmp_path: Path) -> None:
     module = AdaptiveFrequencyFilter(64)
     before = {name: value.clone() for name, value in module.state_dict().items()}
     torch.save([1, 2], tmp_path / "list.pt")
@@ -69,7 +69,7 @@ def test_what_is_no_checkpoint_is_refused(state: dict, tmp_path: Path) -> None:
     (tmp_path / "cut.safetensors").write_bytes(b"\x10\x00")
     for source, message in [
         (tmp_path / "none.pt", "no checkpoint at"),
-        (tmp_path / "list.pt", "a list, not a state dict"),
+        (tmp_path / "list.pt", "contains a list, not a state dict"),
         (tmp_path / "cut.pt", "cannot be read"),
         (tmp_path / "cut.safetensors", "cannot be read"),
         ({}, "empty"),
@@ -85,7 +85,7 @@ def test_what_is_no_checkpoint_is_refused(state: dict, tmp_path: Path) -> None:
         sv.load_released(module, state, head="loose")  # type: ignore[arg-type]
 
 
-def test_head_reset_keeps_the_models_own_classifier() -> None:
+def test_head_reset_keeps_the_own_classifier() -> None:
     _, meta = rule.load("affnet_et_256")
     model = sv.create_model("affnet_et", num_classes=12)
     own = model.head.fc.weight.clone()
@@ -117,7 +117,7 @@ def test_weights_of_another_map_size_are_resized(mixing: str) -> None:
     torch.testing.assert_close(big(x), small(x))
 
 
-def test_serves_timm_as_checkpoint_filter(tmp_path: Path) -> None:
+def test_is_the_checkpoint_filter_of_timm(tmp_path: Path) -> None:
     _, meta = rule.load("affnet_et_256")
     torch.save(rule.state(meta), tmp_path / "affnet_et.pt")
     overlay = {"file": str(tmp_path / "affnet_et.pt")}
@@ -125,12 +125,15 @@ def test_serves_timm_as_checkpoint_filter(tmp_path: Path) -> None:
     expected = sv.load_released(sv.create_model("affnet_et"), tmp_path / "affnet_et.pt").eval()
     torch.testing.assert_close(model.state_dict(), expected.state_dict(), atol=0, rtol=0)
     assert (
-        timm.create_model("affnet_et", pretrained=True, pretrained_cfg_overlay=overlay, num_classes=5).num_classes == 5
+        timm.create_model(
+            "affnet_et", pretrained=True, pretrained_cfg_overlay=overlay, num_classes=5
+        ).num_classes
+        == 5
     )
 
 
-def test_the_wavelet_taps_that_the_released_code_saves_are_left_out() -> None:
-    """Its wavelet package keeps its filters as buffers, so every checkpoint of it holds them."""
+def test_the_wavelet_taps_saved_by_the_released_code_are_ignored() -> None:
+    """Its wavelet package keeps its filters as buffers, so every checkpoint contains them."""
     _, meta = rule.load("svt_s_released_plain")
     taps = {
         f"block1.{block}.attn.{part}.{bank}{number}{kind}": torch.zeros(1, 1, 13, 1)
@@ -142,5 +145,5 @@ def test_the_wavelet_taps_that_the_released_code_saves_are_left_out() -> None:
     model = sv.create_model("svt_s")
     sv.load_released(model, rule.state(meta) | taps)
     assert torch.equal(model.head.weight, rule.state(meta)["head.weight"])
-    with pytest.raises(ValueError, match="does not know"):
+    with pytest.raises(ValueError, match="1 unknown ones"):
         sv.load_released(model, rule.state(meta) | {"block1.0.attn.xfm.other": torch.zeros(1)})

@@ -1,4 +1,4 @@
-"""Sizes of every variant, against the tables in the model files and the published numbers."""
+"""Sizes of every variant against the tables in the model files and the published numbers."""
 
 import re
 
@@ -31,7 +31,13 @@ CONVOLUTIONS_AND_LINEAR = {  # GMACs of the released SVT
     "svt_b": 6.514,
     "svt_l": 13.360,
 }
-PUBLISHED_AFFNET = {"affnet_et": 0.356, "affnet_t": 0.786, "affnet": 1.454, "affnet_base": 5.34, "affnet_large": 13.24}
+PUBLISHED_AFFNET = {
+    "affnet_et": 0.356,
+    "affnet_t": 0.786,
+    "affnet": 1.454,
+    "affnet_base": 5.34,
+    "affnet_large": 13.24,
+}
 
 
 def on_meta(name: str, **kwargs) -> torch.nn.Module:
@@ -44,7 +50,7 @@ def parameters(model: torch.nn.Module) -> int:
 
 
 def row(name: str) -> list[str]:
-    """The cells of a variant's row in the table of its model file."""
+    """Return the cells of a variant's row in the table of its model file."""
     text = (affnet if name.startswith("affnet") else svt).__doc__ or ""
     line = next(line for line in text.splitlines() if re.match(rf"\| {name} +\|", line))
     return [cell.strip() for cell in line.strip("|").split("|")]
@@ -67,7 +73,7 @@ def test_parameters_and_macs_are_those_of_the_table(name: str) -> None:
 
 @pytest.mark.parametrize("name", sv.list_models())
 def test_published_macs(name: str) -> None:
-    """The published count of AFFNet is the full one without transforms; SVT's is that of its modules alone."""
+    """AFFNet's published count is the full one without transforms, SVT's that of its modules."""
     model = on_meta(name, token_label=True) if name.startswith("svt") else on_meta(name)
     side = model.pretrained_cfg["input_size"][-1]
     module_macs = 0
@@ -78,7 +84,9 @@ def test_published_macs(name: str) -> None:
             module_macs += out.numel() * module.weight[0].numel()
         elif isinstance(module, torch.nn.Linear):
             module_macs += out.numel() * module.in_features
-        elif isinstance(module, sv.mixers.AdaptiveFrequencyFilter):  # mask network: H (W / 2 + 1) C^2
+        elif isinstance(
+            module, sv.mixers.AdaptiveFrequencyFilter
+        ):  # mask network: H (W / 2 + 1) C^2
             _, c, h, w = args[0].shape
             module_macs += h * (w // 2 + 1) * c * c
 

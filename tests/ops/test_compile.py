@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from spectralvision.ops import complex_linear, dtcwt2d, dtcwt_forms, idtcwt2d, irfft2, rfft2
-from tests.marks import needs_compiler
-from tests.tolerances import SINGLE
+from spectralvision.ops import complex_linear, dtcwt, dtcwt2d, idtcwt2d, irfft2, rfft2
+from tests.helpers.marks import needs_compiler
+from tests.helpers.tolerances import SINGLE
 
 
 class Spectral(nn.Module):
@@ -30,10 +30,12 @@ class Spectral(nn.Module):
     ["aot_eager", pytest.param("inductor", marks=[pytest.mark.slow, needs_compiler])],
 )
 @pytest.mark.parametrize("form", ["matrices", "convolutions"])
-def test_compiles_whole_at_several_sizes(form: str, backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compiles_whole_at_several_sizes(
+    form: str, backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if form == "convolutions":
-        monkeypatch.setattr(dtcwt_forms, "MATMUL_UP_TO", 0)
-    torch._dynamo.reset()
+        monkeypatch.setattr(dtcwt, "MATMUL_MAX_SIDE", 0)
+    torch.compiler.reset()
     model = Spectral()
     compiled = torch.compile(model, fullgraph=True, backend=backend)
     for size in [(12, 10), (9, 7)]:
@@ -49,10 +51,12 @@ def test_exports(strict: bool) -> None:
     model, x = Spectral(), torch.randn(2, 4, 9, 10)
     program = torch.export.export(model, (x,), strict=strict)
     torch.testing.assert_close(program.module()(x), model(x), atol=SINGLE, rtol=SINGLE)
-    torch.testing.assert_close(model(x).isfinite().all(), torch.tensor(True))  # eager tables survived the export
+    torch.testing.assert_close(
+        model(x).isfinite().all(), torch.tensor(True)
+    )  # eager tables survived the export
 
 
-def test_tables_first_made_in_inference_mode_serve_autograd() -> None:
+def test_tables_first_built_in_inference_mode_work_with_autograd() -> None:
     x = torch.randn(1, 1, 13, 11)
     with torch.inference_mode():
         dtcwt2d(x)

@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from spectralvision.ops import complex_linear
+from tests.helpers.tolerances import DOUBLE
 from tests.reference import complex_linear as naive
-from tests.tolerances import DOUBLE
 
 
 def arguments(batch: tuple[int, ...] = ()) -> tuple[torch.Tensor, ...]:
@@ -23,7 +23,9 @@ def test_equals_the_loops() -> None:
 def test_batched_without_bias_equals_complex_einsum_in_values_and_gradients() -> None:
     re, im, weight, _ = (leaf.requires_grad_() for leaf in arguments((2, 3)))
     out = torch.complex(*complex_linear(re, im, weight))
-    expected = torch.einsum("...gin,gio->...gon", torch.complex(re, im), torch.complex(weight[0], weight[1]))
+    expected = torch.einsum(
+        "...gin,gio->...gon", torch.complex(re, im), torch.complex(weight[0], weight[1])
+    )
     torch.testing.assert_close(out, expected, atol=DOUBLE, rtol=0)
     probe = torch.randn_like(out)
     got, wanted = (
@@ -34,11 +36,13 @@ def test_batched_without_bias_equals_complex_einsum_in_values_and_gradients() ->
 
 
 def test_gradcheck() -> None:
-    assert torch.autograd.gradcheck(complex_linear, tuple(leaf.requires_grad_() for leaf in arguments()))
+    assert torch.autograd.gradcheck(
+        complex_linear, tuple(leaf.requires_grad_() for leaf in arguments())
+    )
 
 
 @pytest.mark.parametrize("wrong", ["weight", "features", "bias"])
-def test_shapes_that_do_not_fit_are_refused(wrong: str) -> None:
+def test_mismatched_shapes_are_rejected(wrong: str) -> None:
     re, im, weight, bias = arguments()
     if wrong == "weight":
         weight = weight[0]

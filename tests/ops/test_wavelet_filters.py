@@ -22,7 +22,7 @@ def test_biorthogonal_filters_reconstruct_perfectly(name: str) -> None:
 
 @pytest.mark.parametrize("name", QSHIFTS)
 def test_q_shift_filters_are_orthonormal(name: str) -> None:
-    """Even shifts of the low and the high filter of a tree are orthonormal, and tree b is tree a reversed."""
+    """Even shifts of a tree's low and high filters are orthonormal; tree b is tree a reversed."""
     h0a, h1a, h0b, h1b = qshift(name)
     assert len(h0a) % 2 == 0
     np.testing.assert_array_equal(h0b, h0a[::-1])

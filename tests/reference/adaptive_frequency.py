@@ -14,7 +14,9 @@ def softshrink(x: np.ndarray, threshold: float) -> np.ndarray:
     return np.sign(x) * np.maximum(np.abs(x) - threshold, 0)
 
 
-def mask(x: np.ndarray, weights: dict[str, np.ndarray], groups: int, threshold: float) -> np.ndarray:
+def mask(
+    x: np.ndarray, weights: dict[str, np.ndarray], groups: int, threshold: float
+) -> np.ndarray:
     """x (C, H, W) -> complex mask (C, H, W // 2 + 1)."""
     spectrum = np.stack([rfft2(channel) for channel in x])
     blocks = spectrum.reshape(groups, len(x) // groups, -1)

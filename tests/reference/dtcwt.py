@@ -1,4 +1,4 @@
-"""The dual-tree complex wavelet transform of one map, sample by sample, from its published equations."""
+"""The dual-tree complex wavelet transform of one map, sample by sample, from the equations."""
 
 import numpy as np
 
@@ -15,7 +15,9 @@ def sample(x: np.ndarray, k: int) -> float:
 
 def level_1(x: np.ndarray, h: np.ndarray) -> np.ndarray:
     m = len(h)
-    return np.array([sum(h[j] * sample(x, k + j - (m - 1) // 2) for j in range(m)) for k in range(len(x))])
+    return np.array(
+        [sum(h[j] * sample(x, k + j - (m - 1) // 2) for j in range(m)) for k in range(len(x))]
+    )
 
 
 def q_shift(x: np.ndarray, ha: np.ndarray, hb: np.ndarray, high: bool) -> np.ndarray:
@@ -26,10 +28,14 @@ def q_shift(x: np.ndarray, ha: np.ndarray, hb: np.ndarray, high: bool) -> np.nda
     return np.array([first, second]).T.reshape(-1)
 
 
-def split(x: np.ndarray, axis: int, level: int, biort_name: str, qshift_name: str) -> tuple[np.ndarray, np.ndarray]:
+def split(
+    x: np.ndarray, axis: int, level: int, biort_name: str, qshift_name: str
+) -> tuple[np.ndarray, np.ndarray]:
     if level == 0:
         f = biort(biort_name)
-        return np.apply_along_axis(level_1, axis, x, f.h0), np.apply_along_axis(level_1, axis, x, f.h1)
+        return np.apply_along_axis(level_1, axis, x, f.h0), np.apply_along_axis(
+            level_1, axis, x, f.h1
+        )
     f = qshift(qshift_name)
     low = np.apply_along_axis(q_shift, axis, x, f.h0a, f.h0b, False)
     return low, np.apply_along_axis(q_shift, axis, x, f.h1a, f.h1b, True)
@@ -40,7 +46,9 @@ def quads(band: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return ((a - d) + 1j * (b + c)) / np.sqrt(2), ((a + d) + 1j * (b - c)) / np.sqrt(2)
 
 
-def dtcwt2d(x: np.ndarray, levels: int, biort_name: str, qshift_name: str) -> tuple[np.ndarray, list[np.ndarray]]:
+def dtcwt2d(
+    x: np.ndarray, levels: int, biort_name: str, qshift_name: str
+) -> tuple[np.ndarray, list[np.ndarray]]:
     """(H, W) -> lowpass and, for each level, complex (6, h, w)."""
     x = np.pad(x, [(0, side % 2) for side in x.shape], mode="edge")
     highpass = []
@@ -63,13 +71,21 @@ def idtcwt2d_level_1(low: np.ndarray, bands: np.ndarray, biort_name: str) -> np.
 
     def samples(z1: np.ndarray, z2: np.ndarray) -> np.ndarray:
         out = np.zeros(low.shape)
-        out[0::2, 0::2], out[1::2, 1::2] = (z1.real + z2.real) / np.sqrt(2), (z2.real - z1.real) / np.sqrt(2)
-        out[0::2, 1::2], out[1::2, 0::2] = (z1.imag + z2.imag) / np.sqrt(2), (z1.imag - z2.imag) / np.sqrt(2)
+        out[0::2, 0::2], out[1::2, 1::2] = (
+            (z1.real + z2.real) / np.sqrt(2),
+            (z2.real - z1.real) / np.sqrt(2),
+        )
+        out[0::2, 1::2], out[1::2, 0::2] = (
+            (z1.imag + z2.imag) / np.sqrt(2),
+            (z1.imag - z2.imag) / np.sqrt(2),
+        )
         return out
 
     def along(axis: int, band: np.ndarray, taps: np.ndarray) -> np.ndarray:
         return np.apply_along_axis(level_1, axis, band, taps)
 
     low_columns = along(0, low, f.g0) + along(0, samples(bands[0], bands[5]), f.g1)
-    high_columns = along(0, samples(bands[2], bands[3]), f.g0) + along(0, samples(bands[1], bands[4]), f.g1)
+    high_columns = along(0, samples(bands[2], bands[3]), f.g0) + along(
+        0, samples(bands[1], bands[4]), f.g1
+    )
     return along(1, low_columns, f.g0) + along(1, high_columns, f.g1)

@@ -10,7 +10,9 @@ def relu(x: np.ndarray) -> np.ndarray:
     return np.maximum(x, 0)
 
 
-def scatter(x: np.ndarray, weights: dict[str, np.ndarray], groups: int, along_width: bool) -> np.ndarray:
+def scatter(
+    x: np.ndarray, weights: dict[str, np.ndarray], groups: int, along_width: bool
+) -> np.ndarray:
     """x (C, H, W), sides even, weights of the same size -> (C, H, W)."""
     pyramids = [dtcwt2d(channel, 1, "near_sym_b", "qshift_b") for channel in x]
     low = np.stack([pyramid[0] for pyramid in pyramids]) * weights["gain"]
@@ -33,11 +35,16 @@ def depthwise_3x3(x: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.nda
     out = np.zeros_like(x)
     for dh in range(3):
         for dw in range(3):
-            out += weight[:, 0, dh, dw, None, None] * padded[:, dh : dh + x.shape[1], dw : dw + x.shape[2]]
+            out += (
+                weight[:, 0, dh, dw, None, None]
+                * padded[:, dh : dh + x.shape[1], dw : dw + x.shape[2]]
+            )
     return out + bias[:, None, None]
 
 
-def scattering_mixer(x: np.ndarray, weights: dict[str, np.ndarray], groups: int, mixing: str) -> np.ndarray:
+def scattering_mixer(
+    x: np.ndarray, weights: dict[str, np.ndarray], groups: int, mixing: str
+) -> np.ndarray:
     if mixing == "channel":
         return scatter(x, weights, groups, along_width=False)
     half = len(x) // 2

@@ -4,7 +4,7 @@ import numpy as np
 
 
 def sample(plane: np.ndarray, y: float, x: float) -> float:
-    """A plane (H, W) between its positions' centres, which lie at whole numbers; beyond the edge, the edge."""
+    """Sample a plane (H, W) bilinearly; centres are at whole numbers, the edge is repeated."""
     y, x = min(max(y, 0), plane.shape[0] - 1), min(max(x, 0), plane.shape[1] - 1)
     top, left = int(y), int(x)
     bottom, right = min(top + 1, plane.shape[0] - 1), min(left + 1, plane.shape[1] - 1)
@@ -15,7 +15,7 @@ def sample(plane: np.ndarray, y: float, x: float) -> float:
 
 
 def cut(values, indices, num_classes, box, flipped, grid):
-    """One image's (K, H, W) map -> (num_classes, h, w): each cell the mean of evenly spread samples of it."""
+    """Crop maps (K, H, W) -> (num_classes, h, w): a cell is the mean of evenly spaced samples."""
     _, height, width = values.shape
     planes = np.zeros((num_classes, height, width))
     for k in range(len(values)):
@@ -39,7 +39,7 @@ def cut(values, indices, num_classes, box, flipped, grid):
 
 
 def cross_entropy(logits, target, smoothing):
-    """Of one position: logits and target (classes,)."""
+    """Return the loss of one position; logits and target are (classes,)."""
     exponentials = np.exp(logits - logits.max())
     logs = np.log(exponentials / exponentials.sum())
     smooth = [(1 - smoothing) * one + smoothing / len(target) for one in target]
@@ -47,7 +47,7 @@ def cross_entropy(logits, target, smoothing):
 
 
 def loss(logits, tokens, box_area, image_targets, token_targets, smoothing):
-    """logits (B, classes), tokens (B, N, classes), targets alike -> number."""
+    """Return the loss of logits (B, classes) and tokens (B, N, classes), with targets alike."""
     batch, num, _ = tokens.shape
     share = box_area / num
     total = 0.0
@@ -55,5 +55,7 @@ def loss(logits, tokens, box_area, image_targets, token_targets, smoothing):
         mixed = (1 - share) * image_targets[i] + share * image_targets[batch - 1 - i]
         total += cross_entropy(logits[i], mixed, smoothing) / batch
         for n in range(num):
-            total += 0.5 * cross_entropy(tokens[i, n], token_targets[i, n], smoothing) / (batch * num)
+            total += (
+                0.5 * cross_entropy(tokens[i, n], token_targets[i, n], smoothing) / (batch * num)
+            )
     return total

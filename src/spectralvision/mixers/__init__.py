@@ -1,4 +1,4 @@
-"""Token mixers, one paper a file: (B, C, H, W) -> (B, C, H, W)."""
+"""Token mixers, one paper per file: modules (B, C, H, W) -> (B, C, H, W)."""
 
 from spectralvision.mixers.adaptive_frequency import AdaptiveFrequencyFilter
 from spectralvision.mixers.scattering import ScatteringMixer

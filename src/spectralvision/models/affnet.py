@@ -1,24 +1,31 @@
-"""AFFNet: mobile networks that mix tokens by adaptive frequency filters (Huang et al., ICCV 2023, arXiv 2307.14008).
+"""AFFNet: mobile networks with adaptive frequency filters (Huang et al., arXiv 2307.14008).
 
-Computes what the authors' released code computes. Where that differs from the paper: the filter has an inner skip; the
-activation is SiLU throughout (the figure has ReLU in the mask network). What differs from the released code: stochastic
-depth is really applied, linear from 0 to `drop_path_rate` over all blocks (the released runs have none), and every
-variant can be built.
+Computes what the authors' released code computes. The released code differs from the paper: the
+filter has an inner skip, and the activation is SiLU throughout (the figure has ReLU in the mask
+network). This implementation differs from the released code: stochastic depth is applied, linear
+from 0 to `drop_path_rate` over all blocks (the released runs use none), and every variant can be
+built.
 
-    stem: 3x3 s2 | stage 1: MBConv | stage 2: MBConv s2, MBConv x2 | stages 3-5: MBConv s2, AFF stage | 1x1 conv | head
+    stem: 3x3 s2 | stage 1: MBConv | stage 2: MBConv s2, MBConv x2
+    | stages 3-5: MBConv s2, AFF stage | 1x1 conv | head
 
-| variant      | dims                | depths     | parameters | GMACs at 256 | published count | reported top-1 |
-|--------------|---------------------|------------|-----------:|-------------:|----------------:|---------------:|
-| affnet_et    | 32 48 64 104 144    | 1 3 2 4 3  |  1,436,264 |        0.361 |           0.356 |           73.0 |
-| affnet_t     | 32 48 96 160 192    | 1 3 2 4 3  |  2,654,232 |        0.794 |           0.786 |           77.0 |
-| affnet       | 32 64 128 256 320   | 1 3 2 4 3  |  5,568,696 |        1.464 |           1.454 |           79.8 |
-| affnet_base  | 64 128 256 512 640  | 1 3 2 4 3  | 17,178,104 |        5.363 |            5.340 |              - |
-| affnet_large | 64 128 256 512 768  | 2 6 4 18 6 | 46,068,088 |       13.309 |           13.240 |              - |
+| variant      | dims               | depths     | parameters | GMACs  | published GMACs | top-1 |
+|--------------|--------------------|------------|-----------:|-------:|----------------:|------:|
+| affnet_et    | 32 48 64 104 144   | 1 3 2 4 3  |  1,436,264 |  0.361 |           0.356 |  73.0 |
+| affnet_t     | 32 48 96 160 192   | 1 3 2 4 3  |  2,654,232 |  0.794 |           0.786 |  77.0 |
+| affnet       | 32 64 128 256 320  | 1 3 2 4 3  |  5,568,696 |  1.464 |           1.454 |  79.8 |
+| affnet_base  | 64 128 256 512 640 | 1 3 2 4 3  | 17,178,104 |  5.363 |           5.340 |     - |
+| affnet_large | 64 128 256 512 768 | 2 6 4 18 6 | 46,068,088 | 13.309 |          13.240 |     - |
 
-GMACs are counted in full (`analysis/macs.py`), the transforms as the FFT; the published count leaves them out.
+GMACs at 256 x 256 are counted in full (`analysis/macs.py`), the transforms as the FFT; the
+published count omits them. Top-1 accuracy on ImageNet is the authors' (per cent).
+
+Length: the whole model in one file, from the blocks to the table of variants, as in timm.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
+from math import prod
 from typing import Any
 
 import torch
@@ -32,14 +39,19 @@ from timm.layers import (
     make_divisible,
     trunc_normal_,
 )
-from timm.models import generate_default_cfgs, register_model, register_notrace_module
-from timm.models._features import feature_take_indices
+from timm.models import generate_default_cfgs, register_model
 from torch import Tensor, nn
 
 from spectralvision.mixers import AdaptiveFrequencyFilter
-from spectralvision.models.common import ConvNormAct, SpectralBackbone, build, shipped
-
-register_notrace_module(AdaptiveFrequencyFilter)
+from spectralvision.models.backbone import (
+    MixerLayer,
+    SpectralBackbone,
+    absolute_indices,
+    build_mixer,
+    init_weights,
+)
+from spectralvision.models.build import build_variant, bundled_weights
+from spectralvision.models.conv_norm import ConvBatchNormAct
 
 Layer = Callable[..., nn.Module]
 STEM_DIM = 16
@@ -47,7 +59,10 @@ MAX_HEAD_DIM = 960
 
 
 class MBConv(nn.Module):
-    """Inverted residual: 1x1 expand, 3x3 depthwise, 1x1 project, each with batch norm; skip where the shape stays."""
+    """Inverted residual: 1x1 expand, 3x3 depthwise, 1x1 project, each with batch norm.
+
+    The skip connection is used where the shape does not change.
+    """
 
     def __init__(
         self,
@@ -61,10 +76,11 @@ class MBConv(nn.Module):
     ) -> None:
         super().__init__()
         hidden = make_divisible(in_chans * expand, 8)
+        act = {"act_layer": act_layer, **factory}
         self.skip = stride == 1 and in_chans == out_chans
-        self.expand = ConvNormAct(in_chans, hidden, 1, act_layer=act_layer, **factory)
-        self.depthwise = ConvNormAct(hidden, hidden, 3, stride, dilation, groups=hidden, act_layer=act_layer, **factory)
-        self.project = ConvNormAct(hidden, out_chans, 1, act_layer=None, **factory)
+        self.expand = ConvBatchNormAct(in_chans, hidden, 1, **act)
+        self.depthwise = ConvBatchNormAct(hidden, hidden, 3, stride, dilation, groups=hidden, **act)
+        self.project = ConvBatchNormAct(hidden, out_chans, 1, act_layer=None, **factory)
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.project(self.depthwise(self.expand(x)))
@@ -72,16 +88,22 @@ class MBConv(nn.Module):
 
 
 class Block(nn.Module):
-    """Local mixing, then global mixing, in one residual: x + filter(norm2(local(norm1(x))))."""
+    """Local, then global mixing in one residual: x + filter(norm2(local(norm1(x))))."""
 
     def __init__(
-        self, dim: int, drop_path: float, act_layer: Layer, norm_layer: Layer, filter_layer: Layer, **factory: Any
+        self,
+        dim: int,
+        build_filter: Callable[[], nn.Module],
+        drop_path: float,
+        act_layer: Layer,
+        norm_layer: Layer,
+        **factory: Any,
     ) -> None:
         super().__init__()
         self.norm1 = norm_layer(dim, **factory)
         self.local = MBConv(dim, dim, expand=2, act_layer=act_layer, **factory)
         self.norm2 = norm_layer(dim, **factory)
-        self.filter = filter_layer(dim, **factory)
+        self.filter = build_filter()
         self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -89,27 +111,29 @@ class Block(nn.Module):
 
 
 class AFFStage(nn.Module):
-    """Downsampling MBConv, N blocks, norm, 1x1 projection; `fusion` joins the result with what entered the blocks."""
+    """Downsampling MBConv, blocks, norm, 1x1 projection.
+
+    `fusion` combines the result with the input of the blocks.
+    """
 
     def __init__(
         self,
         downsample: MBConv,
+        blocks: Sequence[Block],
         dim: int,
-        drop_path_rates: Sequence[float],
         fuse_input: bool,
         act_layer: Layer,
         norm_layer: Layer,
-        filter_layer: Layer,
         **factory: Any,
     ) -> None:
         super().__init__()
         self.downsample = downsample
-        self.blocks = nn.Sequential(
-            *(Block(dim, rate, act_layer, norm_layer, filter_layer, **factory) for rate in drop_path_rates)
-        )
+        self.blocks = nn.Sequential(*blocks)
         self.norm = norm_layer(dim, **factory)
-        self.proj = ConvNormAct(dim, dim, 1, act_layer=None, **factory)
-        self.fusion = ConvNormAct(2 * dim, dim, 1, act_layer=act_layer, **factory) if fuse_input else None
+        self.proj = ConvBatchNormAct(dim, dim, 1, act_layer=None, **factory)
+        self.fusion: nn.Module | None = None
+        if fuse_input:
+            self.fusion = ConvBatchNormAct(2 * dim, dim, 1, act_layer=act_layer, **factory)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.downsample(x)
@@ -118,29 +142,34 @@ class AFFStage(nn.Module):
 
 
 class AFFNet(SpectralBackbone):
-    """The network, (B, in_chans, H, W) -> (B, num_classes), any H and W.
+    """AFFNet for images of any size, (B, in_chans, H, W) -> (B, num_classes).
 
     Args:
         in_chans, num_classes, global_pool, drop_rate, drop_path_rate: as in timm.
+        img_size: input size for which mixers with weights of a map size are built; the adaptive
+            frequency filter has none.
         output_stride: 32, 16 or 8; the last stages then keep their resolution.
         dims: output channels of the five stages; those of stages 3 to 5 are multiples of 8.
-        depths: MBConvs in stages 1 and 2, blocks in stages 3 to 5.
+        depths: number of MBConvs in stages 1 and 2, of blocks in stages 3 to 5.
         mlp_ratios: expansion of the MBConvs of the five stages (inside blocks it is 2).
-        fuse_input: whether stages 3, 4, 5 join their input with the blocks' result.
-        act_layer, norm_layer, mask_act_layer: activation, norm of the blocks, activation of the mask network.
-        threshold: softshrink threshold of the mask.
+        fuse_input: whether stages 3, 4, 5 combine their input with the result of the blocks.
+        act_layer, norm_layer: activation and norm of the blocks.
+        mask_act_layer, threshold: activation and softshrink threshold of the mask network.
+        mixer_layer: builds a mixer (B, dim, H, W) -> the same from (dim, resolution), in place of
+            the adaptive frequency filter.
 
     Raises:
-        ValueError: another output stride, or a number of dims, depths or ratios that is not five.
+        ValueError: another output stride, or a number of dims, depths or ratios other than five.
     """
 
-    samples = 512 << 10
+    chunk_elements = 512 << 10
 
     def __init__(
         self,
         in_chans: int = 3,
         num_classes: int = 1000,
         global_pool: str = "avg",
+        img_size: int | tuple[int, int] = 256,
         output_stride: int = 32,
         dims: Sequence[int] = (32, 64, 128, 256, 320),
         depths: Sequence[int] = (1, 3, 2, 4, 3),
@@ -150,6 +179,7 @@ class AFFNet(SpectralBackbone):
         norm_layer: str | Layer = GroupNorm1,
         mask_act_layer: str | Layer = nn.SiLU,
         threshold: float = 0.01,
+        mixer_layer: MixerLayer | None = None,
         drop_rate: float = 0.1,
         drop_path_rate: float = 0.0,
         device: torch.device | str | None = None,
@@ -157,55 +187,76 @@ class AFFNet(SpectralBackbone):
     ) -> None:
         super().__init__()
         if output_stride not in (8, 16, 32):
-            raise ValueError(f"AFFNet has output stride 32, 16 or 8, got {output_stride}")
+            raise ValueError(f"output_stride of AFFNet must be 32, 16 or 8, got {output_stride}")
         if not len(dims) == len(depths) == len(mlp_ratios) == 5:
-            raise ValueError(f"AFFNet has five stages, got dims={dims}, depths={depths}, mlp_ratios={mlp_ratios}")
+            raise ValueError(
+                f"AFFNet has five stages, got dims={dims}, depths={depths}, mlp_ratios={mlp_ratios}"
+            )
         factory: dict[str, Any] = {"device": device, "dtype": dtype}
         act, norm = get_act_layer(act_layer), get_norm_layer(norm_layer)
         mask_act = get_act_layer(mask_act_layer)
+        self.in_chans = in_chans
+        self.num_classes = num_classes
+        self.drop_rate = drop_rate
 
-        def filter_layer(dim: int, **factory: Any) -> nn.Module:
-            return AdaptiveFrequencyFilter(dim, act_layer=mask_act, threshold=threshold, **factory)
+        # 1. Sizes: channels and strides of the stages, and the maps that the mixers work on
+        strides = _stage_strides(output_stride)
+        self.feature_info = [
+            {"num_chs": dim, "reduction": 2 * prod(strides[: i + 1]), "module": f"stages.{i}"}
+            for i, dim in enumerate(dims)
+        ]
+        resolutions = self.map_sizes(img_size)
 
-        self.in_chans, self.num_classes, self.drop_rate = in_chans, num_classes, drop_rate
-        self.stem = ConvNormAct(in_chans, STEM_DIM, 3, stride=2, act_layer=act, **factory)
+        def build_filter(stage: int) -> nn.Module:
+            if mixer_layer is not None:
+                return build_mixer(mixer_layer, dims[stage], resolutions[stage], **factory)
+            return AdaptiveFrequencyFilter(
+                dims[stage], act_layer=mask_act, threshold=threshold, **factory
+            )
 
-        drop_path_rates: Any = calculate_drop_path_rates(drop_path_rate, [0, 0, *depths[2:]], stagewise=True)
+        # 2. Stem and stages
+        self.stem = ConvBatchNormAct(in_chans, STEM_DIM, 3, stride=2, act_layer=act, **factory)
+        rates: Any = calculate_drop_path_rates(drop_path_rate, [0, 0, *depths[2:]], stagewise=True)
         stages: list[nn.Module] = []
-        self.feature_info = []
-        width, reduction = STEM_DIM, 2
         for i, (dim, depth, ratio) in enumerate(zip(dims, depths, mlp_ratios, strict=True)):
-            stride = 1 if i == 0 or reduction == output_stride else 2
             dilation = 2 if i == 4 and output_stride == 8 else 1
-            entry = MBConv(width, dim, ratio, stride, dilation, act, **factory)
+            width = dims[i - 1] if i else STEM_DIM
+            entry = MBConv(width, dim, ratio, strides[i], dilation, act, **factory)
             if i < 2:
                 rest = (MBConv(dim, dim, ratio, act_layer=act, **factory) for _ in range(depth - 1))
                 stages.append(nn.Sequential(entry, *rest))
-            else:
-                stages.append(
-                    AFFStage(entry, dim, drop_path_rates[i], fuse_input[i - 2], act, norm, filter_layer, **factory)
-                )
-            width, reduction = dim, reduction * stride
-            self.feature_info.append({"num_chs": dim, "reduction": reduction, "module": f"stages.{i}"})
+                continue
+            build = partial(build_filter, i)
+            blocks = [Block(dim, build, rate, act, norm, **factory) for rate in rates[i]]
+            stages.append(AFFStage(entry, blocks, dim, fuse_input[i - 2], act, norm, **factory))
         self.stages = nn.Sequential(*stages)
 
-        self.num_features = self.head_hidden_size = min(4 * width, MAX_HEAD_DIM)
-        self.final_conv: nn.Module = ConvNormAct(width, self.num_features, 1, act_layer=act, **factory)
-        self.head = ClassifierHead(self.num_features, num_classes, global_pool, drop_rate, **factory)
-        self.apply(_init_weights)
+        # 3. Head
+        self.num_features = self.head_hidden_size = min(4 * dims[-1], MAX_HEAD_DIM)
+        self.final_conv: nn.Module = ConvBatchNormAct(
+            dims[-1], self.num_features, 1, act_layer=act, **factory
+        )
+        self.head = ClassifierHead(
+            self.num_features, num_classes, global_pool, drop_rate, **factory
+        )
+        aff_stages: Any = stages[2:]
+        filters = [block.filter for stage in aff_stages for block in stage.blocks]
+        init_weights(self, _init_module, keep=filters if mixer_layer else [])
 
-    def _finish(self, x: Tensor) -> Tensor:
-        """(B, C, h, w) -> (B, num_features, h, w)."""
+    def forward_final(self, x: Tensor) -> Tensor:
+        """Compute the last feature map (B, num_features, h, w) from the last stage's."""
         return self.final_conv(x)
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
+        """Compute logits (B, num_classes), or pooled features (B, num_features)."""
         return self.head(x, pre_logits=pre_logits)
 
     def prune_intermediate_layers(
         self, indices: int | list[int] = 1, prune_norm: bool = False, prune_head: bool = True
     ) -> list[int]:
-        """Drop what the intermediates in `indices` do not need; returns the indices as positive numbers."""
-        take, last = feature_take_indices(len(self.stages), indices)
+        """Drop what the feature maps in `indices` do not need; return the indices from 0."""
+        take = absolute_indices(len(self.stages), indices)
+        last = max(take)
         self.stages = self.stages[: last + 1]
         if prune_norm or last + 1 < len(self.feature_info):
             self.final_conv = nn.Identity()
@@ -217,6 +268,7 @@ class AFFNet(SpectralBackbone):
 
     @torch.jit.ignore
     def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
+        """Return timm's layer groups, for layer-wise learning rate decay."""
         if coarse:
             return {"stem": r"^stem", "blocks": r"^stages\.(\d+)"}
         blocks = [
@@ -230,6 +282,7 @@ class AFFNet(SpectralBackbone):
 
     @torch.jit.ignore
     def get_classifier(self) -> nn.Module:
+        """Return the classification layer."""
         return self.head.fc
 
     def reset_classifier(
@@ -239,11 +292,19 @@ class AFFNet(SpectralBackbone):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
+        """Replace the classifier by a new one; 0 classes for none."""
         self.num_classes = num_classes
-        self.head.reset(num_classes, global_pool, in_features=self.num_features, device=device, dtype=dtype)
+        self.head.reset(
+            num_classes, global_pool, in_features=self.num_features, device=device, dtype=dtype
+        )
 
 
-def _init_weights(module: nn.Module) -> None:
+def _stage_strides(output_stride: int) -> list[int]:
+    """Return the strides of the five stages after a stem of stride 2."""
+    return [1] + [2 if 2**i < output_stride else 1 for i in range(1, 5)]
+
+
+def _init_module(module: nn.Module) -> None:
     if isinstance(module, nn.Conv2d):
         nn.init.kaiming_normal_(module.weight, mode="fan_out")
     elif isinstance(module, nn.Linear):
@@ -279,17 +340,24 @@ CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "hors
 
 default_cfgs = generate_default_cfgs(
     {
-        "affnet_et.cifar10": CFG | shipped("affnet_et.cifar10", 64, CIFAR10),
-        **{f"{variant}.*": CFG for variant in VARIANTS},  # the star: weights for small images are no default
+        "affnet_et.cifar10": CFG | bundled_weights("affnet_et.cifar10", 64, CIFAR10),
+        # The star makes the entry without weights the default: those for small images are not.
+        **{f"{variant}.*": CFG for variant in VARIANTS},
     }
 )
 
 
 def _create(variant: str, pretrained: bool, **kwargs: Any) -> nn.Module:
     top1 = REPORTED_TOP1.get(variant)
-    reported = f"its authors report {top1} % top-1 at 256" if top1 else "its authors report no result for it"
+    reported = (
+        f"its authors report {top1} % top-1 at 256"
+        if top1
+        else "its authors report no result for it"
+    )
     feature_cfg = {"out_indices": (0, 1, 2, 3, 4), "flatten_sequential": True}
-    return build(AFFNet, variant, pretrained, reported, feature_cfg, **{**VARIANTS[variant], **kwargs})
+    return build_variant(
+        AFFNet, variant, pretrained, reported, feature_cfg, **{**VARIANTS[variant], **kwargs}
+    )
 
 
 @register_model
@@ -312,11 +380,11 @@ def affnet(pretrained: bool = False, **kwargs: Any) -> nn.Module:
 
 @register_model
 def affnet_base(pretrained: bool = False, **kwargs: Any) -> nn.Module:
-    """AFFNet base, 17.2 M parameters (in the released code only)."""
+    """AFFNet base, 17.2 M parameters (only in the released code)."""
     return _create("affnet_base", pretrained, **kwargs)
 
 
 @register_model
 def affnet_large(pretrained: bool = False, **kwargs: Any) -> nn.Module:
-    """AFFNet large, 46.1 M parameters (in the released code only)."""
+    """AFFNet large, 46.1 M parameters (only in the released code)."""
     return _create("affnet_large", pretrained, **kwargs)

@@ -1,4 +1,4 @@
-"""The authors' checkpoints -> ours: names, containers, and sizes. The only file that knows their names."""
+"""Load the authors' checkpoints: names, containers and sizes. Only this file knows their names."""
 
 import argparse
 import re
@@ -10,18 +10,17 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from spectralvision.mixers.scattering import ScatteringMixer, resize_gain, resize_width_bias, resize_width_matrix
-
 Module = TypeVar("Module", bound=nn.Module)
 StateDict = dict[str, Tensor]
 
-# (pattern, replacement), applied one after the other to every name.
+# (pattern, replacement), applied in order to every name.
 AFFNET = [
     (r"^conv_1\.", "stem."),
     (r"^layer_([12])\.(\d+)\.", lambda m: f"stages.{int(m[1]) - 1}.{m[2]}."),
     (r"^layer_([345])\.0\.", lambda m: f"stages.{int(m[1]) - 1}.downsample."),
     (r"^layer_([345])\.1\.", lambda m: f"stages.{int(m[1]) - 1}."),
-    (r"\.global_rep\.(\d+)\.(weight|bias)$", r".norm.\2"),  # the norm after the blocks stands last in their list
+    # The norm after the blocks is the last entry of their list.
+    (r"\.global_rep\.(\d+)\.(weight|bias)$", r".norm.\2"),
     (r"\.global_rep\.", ".blocks."),
     (r"\.mlp\.", ".local."),
     (r"\.conv_proj\.", ".proj."),
@@ -32,7 +31,8 @@ AFFNET = [
     (r"^classifier\.", "head."),
     (r"\.block\.", "."),
 ]
-FILTERS = r"(^|\.)(xfm|ifm)\.[hg][01][oab]$"  # SVT's wavelet taps, saved as buffers; ours are in ops/wavelet_filters.py
+# SVT's wavelet taps, saved as buffers; ours are in ops/wavelet_filters.py.
+FILTERS = r"(^|\.)(xfm|ifm)\.[hg][01][oab]$"
 MIXER = [
     (r"complex_weight_ll$", "gain"),
     (r"complex_weight_lh_b([12])_t$", r"c\1"),
@@ -61,23 +61,30 @@ SVT = [
 def load_released(
     module: Module, source: str | Path | dict[str, Any], head: Literal["strict", "reset"] = "strict"
 ) -> Module:
-    """Load weights in the authors' names (or ours) into a model or a bare mixer, strictly, and return it.
+    """Load weights in the authors' names (or ours) into a model or a bare mixer, strictly.
 
-    A file cannot tell which activation, norm or softshrink threshold it was trained with: a wrong `act_layer`,
-    `norm_layer` or `threshold` loads without a word and computes something else. The released runs have the defaults.
+    A file does not record which activation, norm or softshrink threshold it was trained with: with
+    a wrong `act_layer`, `norm_layer` or `threshold` it loads without an error and computes
+    something else. The released runs use the defaults.
 
     Args:
         module: an AFFNet, an SVT, an `AdaptiveFrequencyFilter` or a `ScatteringMixer`.
-        source: a state dict, or the path of a file that holds one: safetensors, or a PyTorch file, which is read with
-            `weights_only=True` and never executed. The state dict may lie under "state_dict_ema", "state_dict" or
-            "model.state_dict" (the first of these is taken).
-        head: "strict" loads the classifier; "reset" leaves it as it is, for another number of classes.
+        source: a state dict, or the path of a file that contains one: safetensors, or a PyTorch
+            file, which is read with `weights_only=True` and never executed. The state dict may be
+            stored under "state_dict_ema", "state_dict" or "model.state_dict" (the first of these is
+            used).
+        head: "strict" loads the classifier; "reset" keeps the module's own, for another number of
+            classes.
+
+    Returns:
+        The module.
 
     Raises:
-        ValueError: names or shapes do not fit, or the file is no checkpoint; the module is then left as it was.
+        ValueError: names or shapes do not match, or the file is not a checkpoint; the module is
+            then unchanged.
     """
     if head not in ("strict", "reset"):
-        raise ValueError(f"head is 'strict' or 'reset', got {head!r}")
+        raise ValueError(f"head must be 'strict' or 'reset', got {head!r}")
     state = _convert(source if isinstance(source, dict) else _read(Path(source)), module)
     own = module.state_dict()
     if head == "reset":
@@ -89,20 +96,22 @@ def load_released(
 
 
 def read_released(path: str | Path) -> StateDict:
-    """The state dict in a file of the authors' (or ours), whatever its container, in our names.
+    """Read the state dict of one of the authors' files (or ours) from any container, in our names.
 
     Raises:
-        ValueError: the file is no checkpoint; nothing of it was executed.
+        ValueError: the file is not a checkpoint; nothing in it was executed.
     """
-    return _rename(_unwrap(_read(Path(path))))
+    return rename_released(_unwrap(_read(Path(path))))
 
 
 def checkpoint_filter_fn(state_dict: dict[str, Any], model: nn.Module) -> StateDict:
-    """timm's hook: a state dict in the authors' names, or ours, whatever its container -> one in the names of `model`.
+    """Convert a state dict in the authors' names, or ours, from any container: timm's hook.
 
-    Weights that belong to a map size are resized to the model's. An auxiliary head for another number of classes is
-    left out, as timm does with the classifier. Raises ValueError for auxiliary-head weights that meet a model without
-    an auxiliary head.
+    Weights that belong to a map size are resized to that of `model`. An auxiliary head for another
+    number of classes is omitted, as timm does with the classifier.
+
+    Raises:
+        ValueError: there are weights of an auxiliary head, and the model has none.
     """
     state, own = _convert(state_dict, model), model.state_dict()
     return {
@@ -113,11 +122,11 @@ def checkpoint_filter_fn(state_dict: dict[str, Any], model: nn.Module) -> StateD
 
 
 def _convert(content: dict[str, Any], model: nn.Module) -> StateDict:
-    state, own = _rename(_unwrap(content)), model.state_dict()
+    state, own = rename_released(_unwrap(content)), model.state_dict()
     if "aux_head.weight" in state and "aux_head.weight" not in own and "head.weight" in own:
         raise ValueError(
-            "this checkpoint has an auxiliary head: create the model with token_label=True, or delete "
-            "'aux_head.weight' and 'aux_head.bias' from the state dict to do without it"
+            "this checkpoint has an auxiliary head: create the model with token_label=True, or "
+            "delete 'aux_head.weight' and 'aux_head.bias' from the state dict to load it without"
         )
     return _resize(state, model)
 
@@ -130,18 +139,27 @@ def _read(path: Path) -> dict[str, Any]:
             return load_file(path)
         with torch.serialization.safe_globals([argparse.Namespace]):
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever a broken or hostile file makes the reader raise
+    except Exception as error:  # a broken or hostile file can make the loader raise anything
         reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
-        if not isinstance(error, OSError | SafetensorError):  # torch's own words advise to execute it, or say nothing
-            reason = "it is damaged, or holds other things than tensors"
-        raise ValueError(f"{path} cannot be read as a checkpoint, nothing of it was executed: {reason}") from error
+        if not isinstance(error, OSError | SafetensorError):
+            # torch's own message advises to execute the file, or says nothing.
+            reason = "it is damaged, or contains other things than tensors"
+        raise ValueError(
+            f"{path} cannot be read as a checkpoint (nothing in it was executed): {reason}"
+        ) from error
     if not isinstance(content, dict):
-        raise ValueError(f"{path} holds a {type(content).__name__}, not a state dict")
+        raise ValueError(f"{path} contains a {type(content).__name__}, not a state dict")
     return content
 
 
 def _unwrap(content: dict[str, Any]) -> StateDict:
-    for path in (("state_dict_ema",), ("state_dict",), ("model", "state_dict"), ("model.state_dict",), ("model",)):
+    for path in (
+        ("state_dict_ema",),
+        ("state_dict",),
+        ("model", "state_dict"),
+        ("model.state_dict",),
+        ("model",),
+    ):
         inner: Any = content
         for key in path:
             inner = inner.get(key) if isinstance(inner, dict) else None
@@ -149,20 +167,26 @@ def _unwrap(content: dict[str, Any]) -> StateDict:
             content = inner
             break
     state = {re.sub(r"^module\.", "", name): value for name, value in content.items()}
-    strange = [name for name, value in state.items() if not isinstance(value, Tensor)]
-    if strange or not state:
-        raise ValueError(f"not a state dict of tensors: {strange[:3] or 'empty'}; pass the one inside the checkpoint")
+    others = [name for name, value in state.items() if not isinstance(value, Tensor)]
+    if others or not state:
+        raise ValueError(
+            f"not a state dict of tensors: {others[:3] or 'empty'}; "
+            "pass the state dict inside the checkpoint"
+        )
     return state
 
 
-def _rename(state: StateDict) -> StateDict:
+def rename_released(state: StateDict) -> StateDict:
+    """Rename a state dict from the authors' names to ours; our own names are kept."""
     if any(name.startswith("conv_1.block.") for name in state):
         rules: list = AFFNET
     elif any(name.startswith("patch_embed1.") for name in state):
         rules = SVT
     else:
         rules = MIXER
-    return {_apply(rules, name): value for name, value in state.items() if not re.search(FILTERS, name)}
+    return {
+        _apply(rules, name): value for name, value in state.items() if not re.search(FILTERS, name)
+    }
 
 
 def _apply(rules: list, name: str) -> str:
@@ -172,20 +196,18 @@ def _apply(rules: list, name: str) -> str:
 
 
 def _resize(state: StateDict, model: nn.Module) -> StateDict:
+    """Reshape linear layers on tokens to 1x1 convolutions, resize weights of another map size."""
     own = model.state_dict()
-    resize = {"gain": resize_gain, "v1": resize_width_matrix, "v2": resize_width_matrix}
-    resize |= {"c1": resize_width_bias, "c2": resize_width_bias}
-    for name, value in state.items():  # a linear layer on tokens is a 1x1 convolution on maps
+    for name, value in state.items():
         if value.ndim == 2 and name in own and own[name].shape[2:] == (1, 1):
             state[name] = value[:, :, None, None]
     for prefix, mixer in model.named_modules():
-        if not isinstance(mixer, ScatteringMixer):
+        if not hasattr(mixer, "resize_weight"):
             continue
-        for name, function in resize.items():
+        for name, _ in mixer.named_parameters(recurse=False):
             key = f"{prefix}.{name}".lstrip(".")
-            wanted = getattr(mixer, name, None)
-            if key in state and wanted is not None and state[key].shape[1:] != wanted.shape[1:]:
-                state[key] = function(state[key], mixer.resolution).to(state[key].dtype)
+            if key in state:
+                state[key] = mixer.resize_weight(name, state[key])  # type: ignore[operator]
     return state
 
 
@@ -199,12 +221,16 @@ def _check_fit(state: StateDict, own: StateDict) -> None:
     if missing or unknown:
         raise ValueError(
             f"the checkpoint is of another model: it lacks {len(missing)} of {len(own)} tensors"
-            f"{_examples(missing)} and has {len(unknown)} that the model does not know{_examples(unknown)}"
+            f"{_examples(missing)} and has {len(unknown)} unknown ones{_examples(unknown)}"
         )
     for name, value in state.items():
         if value.shape != own[name].shape:
-            cure = ": pass head='reset' to keep the model's own classifier" if _is_head(name) else ""
-            shapes = f"{tuple(value.shape)} in the checkpoint and {tuple(own[name].shape)} in the model"
+            cure = (
+                ": pass head='reset' to keep the model's own classifier" if _is_head(name) else ""
+            )
+            shapes = (
+                f"{tuple(value.shape)} in the checkpoint and {tuple(own[name].shape)} in the model"
+            )
             raise ValueError(f"{name} has shape {shapes}{cure}")
 
 

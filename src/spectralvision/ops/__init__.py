@@ -1,9 +1,9 @@
-"""Pure functions on tensors: Fourier transform, dual-tree complex wavelets, complex linear layers."""
+"""Pure functions of tensors: Fourier and dual-tree wavelet transforms, complex layers, mixers."""
 
 from spectralvision.ops.complex_linear import complex_linear
 from spectralvision.ops.dtcwt import ORIENTATIONS, Pyramid, dtcwt2d, idtcwt2d
 from spectralvision.ops.fourier import irfft2, rfft2
-from spectralvision.ops.modules import DTCWTForward, DTCWTInverse
+from spectralvision.ops.pytorch_wavelets_api import DTCWTForward, DTCWTInverse
 
 __all__ = [
     "ORIENTATIONS",

@@ -1,22 +1,33 @@
 """Block-diagonal complex linear layers in real arithmetic.
 
-    out[g, o] = sum_i  in[g, i] (Wr[g, i, o] + i Wi[g, i, o])  +  b[g, o]                                (1)
+    out[g, o] = sum_i  in[g, i] (Wr[g, i, o] + i Wi[g, i, o])  +  b[g, o]                     (1)
 
-With real and imaginary parts stacked along the features, z = [re; im], a layer is one real product a group,
+With real and imaginary parts stacked along the features, z = [re; im], a layer is one real product
+per group,
 
-    z' = z M + b',        M = [[Wr, Wi], [-Wi, Wr]],        b' = [br, bi]                                (2)
+    z' = z M + b',        M = [[Wr, Wi], [-Wi, Wr]],        b' = [br, bi]                     (2)
 
-Letters: G groups (blocks of the matrix), I O features in and out of a block, N positions, 2 = (re, im).
+and two layers with an activation on real and imaginary parts separately keep them stacked,
+
+    z' = act(z M1 + b1') M2 + b2'                                                             (3)
+
+Letters: G groups (blocks of the matrix), I O features in and out of a block, N positions,
+2 = (re, im).
 """
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
+Activation = Callable[[Tensor], Tensor]
+Parts = tuple[Tensor, Tensor]
 
-def complex_linear(re: Tensor, im: Tensor, weight: Tensor, bias: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """One block-diagonal complex linear layer, equation (1), shared by all positions.
 
-    Layers in a row keep the parts stacked: see `stacked_matrix`.
+def complex_linear(re: Tensor, im: Tensor, weight: Tensor, bias: Tensor | None = None) -> Parts:
+    """Apply one block-diagonal complex linear layer, equation (1), shared by all positions.
+
+    Consecutive layers keep the parts stacked: see `complex_mlp`.
 
     Args:
         re, im: real, (..., G, I, N): groups, features, positions.
@@ -27,17 +38,23 @@ def complex_linear(re: Tensor, im: Tensor, weight: Tensor, bias: Tensor | None =
         (re, im), each (..., G, O, N).
 
     Raises:
-        ValueError: the shapes do not fit.
+        ValueError: the shapes do not match.
     """
     if weight.ndim != 4 or weight.shape[0] != 2:
-        raise ValueError(f"a complex weight has shape (2, groups, in, out), got {tuple(weight.shape)}")
+        raise ValueError(
+            f"a complex weight must have shape (2, groups, in, out), got {tuple(weight.shape)}"
+        )
     if re.shape != im.shape or re.ndim < 3 or tuple(re.shape[-3:-1]) != tuple(weight.shape[1:3]):
         raise ValueError(
-            f"re and im have shape (..., {weight.shape[1]}, {weight.shape[2]}, positions) for a weight of shape "
-            f"{tuple(weight.shape)}, got {tuple(re.shape)} and {tuple(im.shape)}"
+            f"re and im must have shape (..., {weight.shape[1]}, {weight.shape[2]}, positions) "
+            f"for a weight of shape {tuple(weight.shape)}, "
+            f"got {tuple(re.shape)} and {tuple(im.shape)}"
         )
     if bias is not None and tuple(bias.shape) != (2, weight.shape[1], weight.shape[3]):
-        raise ValueError(f"a bias of this weight has shape {(2, *weight.shape[1::2])}, got {tuple(bias.shape)}")
+        raise ValueError(
+            f"the bias of this weight must have shape {(2, *weight.shape[1::2])}, "
+            f"got {tuple(bias.shape)}"
+        )
     out = stacked_matrix(weight).mT @ torch.cat([re, im], dim=-2)  # (2): (..., G, 2O, N)
     if bias is not None:
         out = out + stacked_bias(bias).mT
@@ -45,12 +62,56 @@ def complex_linear(re: Tensor, im: Tensor, weight: Tensor, bias: Tensor | None =
     return out_re, out_im
 
 
+def complex_mlp(
+    re: Tensor, im: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor, act: Activation
+) -> Parts:
+    """Apply two layers with an activation in between, equation (3), features before positions.
+
+    Args:
+        re, im: (B, G, I, ...): images, groups, features, positions.
+        w1, w2: (2, G, I, I); b1, b2: (2, G, I).
+        act: elementwise activation, applied to real and imaginary parts separately.
+
+    Returns:
+        (re, im) of the same shape.
+    """
+    z = torch.cat([part.movedim(0, 2) for part in (re, im)], dim=1)  # (G, 2I, B, ...)
+    positions = z.shape[2:]
+    z = act(torch.baddbmm(stacked_bias(b1).mT, stacked_matrix(w1).mT, z.flatten(2)))
+    z = torch.baddbmm(stacked_bias(b2).mT, stacked_matrix(w2).mT, z)  # (3)
+    out_re, out_im = z.unflatten(2, positions).movedim(2, 0).chunk(2, dim=2)
+    return out_re, out_im
+
+
+def complex_mlp_channels_last(
+    re: Tensor, im: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor, act: Activation
+) -> Parts:
+    """Apply the same as `complex_mlp` to parts (..., C), the groups in turn along C."""
+    groups = w1.shape[1]
+    z = torch.cat([part.unflatten(-1, (groups, -1)) for part in (re, im)], dim=-1)  # (..., G, 2I)
+    positions = z.shape[:-2]
+    z = z.flatten(0, -3).transpose(0, 1)  # (G, N, 2I)
+    z = act(torch.baddbmm(stacked_bias(b1), z, stacked_matrix(w1)))
+    z = torch.baddbmm(stacked_bias(b2), z, stacked_matrix(w2))  # (3)
+    z = z.unflatten(-1, (2, -1)).unflatten(1, positions)  # (G, ..., 2, I)
+    out_re, out_im = z.movedim((-2, 0), (0, -2)).flatten(-2).unbind(0)
+    return out_re, out_im
+
+
+def complex_product(one: Parts, other: Parts) -> Parts:
+    """Multiply two complex tensors, given as (re, im), element by element."""
+    return one[0] * other[0] - one[1] * other[1], one[0] * other[1] + one[1] * other[0]
+
+
 def stacked_matrix(weight: Tensor) -> Tensor:
-    """M of equation (2), (G, 2I, 2O), of a weight (2, G, I, O); z M takes features last, M^T z features first."""
+    """Return M of equation (2), (G, 2I, 2O), for a weight (2, G, I, O).
+
+    z M takes features last, M^T z features first.
+    """
     wr, wi = weight.unbind(0)
     return torch.cat([torch.cat([wr, wi], dim=-1), torch.cat([-wi, wr], dim=-1)], dim=-2)
 
 
 def stacked_bias(bias: Tensor) -> Tensor:
-    """b' of equation (2), (G, 1, 2O), of a bias (2, G, O)."""
+    """Return b' of equation (2), (G, 1, 2O), for a bias (2, G, O)."""
     return torch.cat(bias.unbind(0), dim=-1).unsqueeze(-2)

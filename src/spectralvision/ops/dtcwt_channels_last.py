@@ -1,17 +1,19 @@
-"""One level of the DTCWT on maps whose channels lie last in memory: the matrix form without a single rearranged band.
+"""One level of the DTCWT on channels-last maps: the matrix form without a rearranged band.
 
-Equation numbers are those of `ops/dtcwt.py`; the matrices are those of `ops/dtcwt_forms.py`. In this order of memory a
-product along W is one small product a row with C columns, and a product along H is one large product an image with
-w C columns. Every product writes straight into its place in the result.
+Equation numbers are those of `ops/dtcwt.py`; the matrices are those of `ops/dtcwt_matrices.py`. In
+this memory format a product along W is one small product per row with C columns, and a product
+along H is one large product per image with w C columns. Every product writes straight to its place
+in the result.
 
-    split:  columns[r] = P_r x,  r in {low, high}, ordered (parity, w)           along W                  (1)
-            lowpass = P_low columns[low],   bands = quads of P_c columns[r]      along H                  (1) (2)
-    join:   the transpose of split                                                                        (3)
+    split:  columns[r] = P_r x,  r in {low, high}, ordered (parity, w)        along W         (1)
+            lowpass = P_low columns[low],  bands = quads of P_c columns[r]    along H     (1) (2)
+    join:   the transpose of split                                                            (3)
 
-A level forward is `split` with the analysis filters, a level back is `join` with the transposed synthesis filters. Each
-is the other's gradient, so that nothing has to be kept for the backward pass. Both are registered operators, which
-compilers call as they are.
-Layouts: x (B, H, W, C); lowpass (B, m, m', C); bands (2, B, 6, h, w, C), the first axis being (re, im).
+The forward level is `split` with the analysis filters, the inverse level is `join` with the
+transposed synthesis filters. Each is the other's gradient, so nothing has to be kept for the
+backward pass. Both are registered operators, which compilers call without tracing into them.
+Layouts: x (B, H, W, C); lowpass (B, m, m', C); bands (2, B, 6, h, w, C), the first axis is (re,
+im).
 """
 
 from typing import Any
@@ -21,19 +23,29 @@ import torch
 from torch import Tensor
 
 from spectralvision.ops import dtcwt_depthwise
-from spectralvision.ops.dtcwt_forms import HIGH, IM, LOW, RE, by_parity, inner_rows, matrices, outer_rows
+from spectralvision.ops.dtcwt_matrices import (
+    HIGH,
+    IM,
+    LOW,
+    RE,
+    inner_rows,
+    matrices,
+    order_by_parity,
+    outer_rows,
+)
 from spectralvision.ops.tables import table
 from spectralvision.ops.wavelet_filters import BIORTS
 
 Parts = tuple[Tensor, Tensor]
-MATMUL_UP_TO = 256  # the longer side of a map up to which products with matrices are taken
-MIN_CHANNELS = 16  # below, rows of the products and lanes of the convolutions stay empty
+MATMUL_MAX_SIDE = 256  # the longer side of a map up to which products with matrices are used
+DEPTHWISE_MIN_SIDE = 33  # the longer side of a map from which depthwise convolutions are faster
+MIN_CHANNELS = 16  # with fewer, rows of the products and lanes of the convolutions stay empty
 
 
 def analyse_channels_last(x: Tensor, filters: str) -> tuple[Tensor, Tensor, Tensor]:
-    """One level forward: x (B, C, H, W) -> lowpass, re and im (B, C, 6, h, w), views of channels-last memory."""
+    """Compute one level of x (B, C, H, W): lowpass, re and im (B, C, 6, h, w), as views."""
     batch, chans = x.shape[:2]
-    if not _fold(x):
+    if not _fold_batch(x):
         low, bands = split(x.permute(0, 2, 3, 1), filters, "analysis")
         re, im = bands.permute(0, 1, 5, 2, 3, 4).unbind(0)
         return low.permute(0, 3, 1, 2), re, im
@@ -43,8 +55,8 @@ def analyse_channels_last(x: Tensor, filters: str) -> tuple[Tensor, Tensor, Tens
 
 
 def synthesise_channels_last(low: Tensor, re: Tensor, im: Tensor, filters: str) -> Tensor:
-    """One level back: lowpass (B, C, 2h, 2w), re and im (B, C, 6, h, w) -> x (B, C, H, W), channels last in memory."""
-    if not _fold(low):
+    """Invert one level: lowpass (B, C, 2h, 2w), re and im (B, C, 6, h, w) -> x (B, C, H, W)."""
+    if not _fold_batch(low):
         bands = (part.permute(0, 2, 3, 4, 1) for part in (re, im))
         return join(low.permute(0, 2, 3, 1), *bands, filters, "synthesis").permute(0, 3, 1, 2)
     last = (part.movedim((0, 1), (-2, -1)).flatten(-2).unsqueeze(0) for part in (low, re, im))
@@ -52,32 +64,35 @@ def synthesise_channels_last(low: Tensor, re: Tensor, im: Tensor, filters: str) 
     return x.squeeze(0).unflatten(-1, low.shape[:2]).permute(2, 3, 0, 1)
 
 
-def channels_last(x: Tensor, filters: str) -> bool:
-    """Whether this form is taken for maps x (B, C, H, W): with enough channels, and not while exporting or counting."""
+def use_channels_last(x: Tensor, filters: str) -> bool:
+    """Return whether this form suits maps x (B, C, H, W): enough channels, and not exporting."""
     if torch.compiler.is_exporting() or torch.jit.is_tracing() or x.device.type == "meta":
         return False
     batch, chans, height, width = x.shape
-    small = max(height, width) <= MATMUL_UP_TO
     enough = (batch if chans < MIN_CHANNELS else 1) * chans >= MIN_CHANNELS
-    return enough and (small or _depthwise(x.permute(0, 2, 3, 1), filters))
+    small = max(height, width) <= MATMUL_MAX_SIDE
+    return enough and (small or _use_depthwise(x.permute(0, 2, 3, 1), filters))
 
 
-def _fold(x: Tensor) -> bool:
-    """Whether there are too few channels, so that those of all images together are taken for the channels of one."""
+def _fold_batch(x: Tensor) -> bool:
+    """Return whether there are so few channels that those of all images count as one image's."""
     return x.shape[1] < MIN_CHANNELS
 
 
 @torch.library.custom_op("spectralvision::dtcwt_split", mutates_args=())
 def split(x: Tensor, filters: str, bank: str) -> tuple[Tensor, Tensor]:
-    """x -> lowpass and bands, by the filters of a bank: "analysis", or "synthesis" for their transposes."""
-    form = dtcwt_depthwise.split if _depthwise(x, filters) else _split
+    """Split x into lowpass and bands.
+
+    `bank`: "analysis" filters, or "synthesis" for the transposed synthesis filters.
+    """
+    form = dtcwt_depthwise.split if _use_depthwise(x, filters) else split_matmul
     return form(x.contiguous(), filters, bank)
 
 
 @torch.library.custom_op("spectralvision::dtcwt_join", mutates_args=())
 def join(low: Tensor, re: Tensor, im: Tensor, filters: str, bank: str) -> Tensor:
-    """lowpass, re and im (B, 6, h, w, C) -> x, the transpose of `split`."""
-    form = dtcwt_depthwise.join if _depthwise(low, filters) else _join
+    """Join lowpass, re and im (B, 6, h, w, C) to x, the transpose of `split`."""
+    form = dtcwt_depthwise.join if _use_depthwise(low, filters) else join_matmul
     return form(low.contiguous(), re.contiguous(), im.contiguous(), filters, bank)
 
 
@@ -91,10 +106,11 @@ def _(x: Tensor, filters: str, bank: str) -> tuple[Tensor, Tensor]:
 
 @join.register_fake
 def _(low: Tensor, re: Tensor, im: Tensor, filters: str, bank: str) -> Tensor:
-    return low.new_empty(low.shape[0], *_sides(re.shape[2], re.shape[3], filters), low.shape[3])
+    sides = _map_sides(re.shape[2], re.shape[3], filters)
+    return low.new_empty(low.shape[0], *sides, low.shape[3])
 
 
-def _remember_bank(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+def _save_bank(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
     ctx.bank = inputs[-2:]
 
 
@@ -107,66 +123,86 @@ def _join_backward(ctx: Any, x: Tensor) -> tuple[Tensor, Tensor, Tensor, None, N
     return low, *bands.unbind(0), None, None
 
 
-split.register_autograd(_split_backward, setup_context=_remember_bank)
-join.register_autograd(_join_backward, setup_context=_remember_bank)
+split.register_autograd(_split_backward, setup_context=_save_bank)
+join.register_autograd(_join_backward, setup_context=_save_bank)
 
 
-def _depthwise(x: Tensor, filters: str) -> bool:
-    """Whether convolutions, which have less arithmetic, are faster than products with matrices on x (B, H, W, C)."""
-    return filters in BIORTS and x.device.type == "cpu" and x.dtype == torch.float32 and max(x.shape[1:3]) > 32
+def _use_depthwise(x: Tensor, filters: str) -> bool:
+    """Return whether convolutions are faster than products with matrices on x (B, H, W, C)."""
+    return (
+        filters in BIORTS
+        and x.device.type == "cpu"
+        and x.dtype == torch.float32
+        and max(x.shape[1:3]) >= DEPTHWISE_MIN_SIDE
+    )
 
 
-def _split(x: Tensor, filters: str, bank: str) -> Parts:
+def split_matmul(x: Tensor, filters: str, bank: str) -> Parts:
+    """Compute `split` by products with matrices."""
     batch, height, width, chans = x.shape
-    columns = [_columns(x, width, filters, bank, band) @ x for band in (LOW, HIGH)]  # (1) along W: (B, H, m', C)
+    # 1. Along W: (B, H, m', C), read as rows (h, parity)
+    columns = [_columns(x, width, filters, bank, band) @ x for band in (LOW, HIGH)]  # (1)
     w = columns[LOW].shape[2] // 2
-    low_columns, high_columns = (one.view(batch, 2 * height, w * chans) for one in columns)  # rows (h, parity)
+    low_columns, high_columns = (one.view(batch, 2 * height, w * chans) for one in columns)
 
-    low = _low(x, height, filters, bank) @ columns[LOW].view(batch, height, -1)  # (1) along H
+    # 2. The lowpass along H
+    low = _low(x, height, filters, bank) @ columns[LOW].view(batch, height, -1)  # (1)
     h = low.shape[1] // 2
     low = low.view(batch, 2 * h, 2, w, chans).transpose(2, 3).reshape(batch, 2 * h, 2 * w, chans)
 
-    outer, inner = _outer(x, height, filters, bank), _inner(x, height, filters, bank)
+    # 3. The quads along H: 15 degrees, 45 to 135 degrees, 165 degrees
+    outer = _outer(x, height, filters, bank)
+    inner = _inner(x, height, filters, bank)
     bands = x.new_empty(2, batch, 6, h, w * chans)
-    for part in (RE, IM):  # (2): 15 degrees, 45 to 135 degrees, 165 degrees
-        for rows, source, at in ((outer[part, :h], low_columns, slice(0, 1)), (inner[part], high_columns, slice(1, 5)),
-                                 (outer[part, h:], low_columns, slice(5, 6))):  # fmt: skip
+    for part in (RE, IM):
+        for rows, source, at in (
+            (outer[part, :h], low_columns, slice(0, 1)),
+            (inner[part], high_columns, slice(1, 5)),
+            (outer[part, h:], low_columns, slice(5, 6)),
+        ):
             place = bands[part][:, at].flatten(1, 2)
-            torch.bmm(rows.expand(batch, -1, -1), source, out=place)
+            torch.bmm(rows.expand(batch, -1, -1), source, out=place)  # (2)
     return low, bands.view(2, batch, 6, h, w, chans)
 
 
-def _join(low: Tensor, re: Tensor, im: Tensor, filters: str, bank: str) -> Tensor:
+def join_matmul(low: Tensor, re: Tensor, im: Tensor, filters: str, bank: str) -> Tensor:
+    """Compute `join` by products with matrices."""
     batch, _, h, w, chans = re.shape
-    height, width = _sides(h, w, filters)
-    outer, inner = _outer(low, height, filters, bank), _inner(low, height, filters, bank)
+    height, width = _map_sides(h, w, filters)
     parts = [part.view(batch, 6, h, w * chans) for part in (re, im)]
 
-    split = low.view(batch, 2 * h, w, 2, chans).transpose(2, 3).reshape(batch, 2 * h, 2 * w * chans)
-    low_columns = _low(low, height, filters, bank).mT @ split  # (3) along H
+    # 1. The lowpass along H, columns ordered (parity, w)
+    low = low.view(batch, 2 * h, w, 2, chans).transpose(2, 3).reshape(batch, 2 * h, 2 * w * chans)
+    low_columns = _low(low, height, filters, bank).mT @ low  # (3)
     low_columns = low_columns.view(batch, 2 * height, w * chans)
-    ends = torch.cat([part[:, ::5] for part in parts], dim=1).flatten(1, 2)  # 15 and 165 degrees, re then im
-    low_columns.baddbmm_(_over(outer.flatten(0, 1).mT, batch), ends)
-    middle = [part[:, 1:5].flatten(1, 2) for part in parts]
-    high_columns = torch.bmm(_over(inner[RE].mT, batch), middle[RE])
-    high_columns.baddbmm_(_over(inner[IM].mT, batch), middle[IM])
 
+    # 2. The quads along H: 15 and 165 degrees, re then im; 45 to 135 degrees
+    ends = torch.cat([part[:, ::5] for part in parts], dim=1).flatten(1, 2)
+    outer = _outer(low, height, filters, bank)
+    low_columns.baddbmm_(_per_image(outer.flatten(0, 1).mT, batch), ends)  # (3)
+    middle = [part[:, 1:5].flatten(1, 2) for part in parts]
+    inner = _inner(low, height, filters, bank)
+    high_columns = torch.bmm(_per_image(inner[RE].mT, batch), middle[RE])
+    high_columns.baddbmm_(_per_image(inner[IM].mT, batch), middle[IM])
+
+    # 3. Along W
     sides = (2 * w, chans)
-    x = _columns(low, width, filters, bank, LOW).mT @ low_columns.view(batch * height, *sides)  # (3) along W
-    x.baddbmm_(_over(_columns(low, width, filters, bank, HIGH).mT, batch * height), high_columns.view(-1, *sides))
+    columns = [_columns(low, width, filters, bank, band).mT for band in (LOW, HIGH)]
+    x = columns[LOW] @ low_columns.view(batch * height, *sides)  # (3)
+    x.baddbmm_(_per_image(columns[HIGH], batch * height), high_columns.view(-1, *sides))
     return x.view(batch, height, width, chans)
 
 
-def _sides(h: int, w: int, filters: str) -> tuple[int, int]:
-    """Of the maps whose bands are h x w."""
+def _map_sides(h: int, w: int, filters: str) -> tuple[int, int]:
+    """Return the sides of the maps whose bands are h x w."""
     return (2 * h, 2 * w) if filters in BIORTS else (4 * h, 4 * w)
 
 
-def _over(matrix: Tensor, batch: int) -> Tensor:
+def _per_image(matrix: Tensor, batch: int) -> Tensor:
     return matrix.expand(batch, -1, -1)
 
 
-def _bank(n: int, filters: str, bank: str) -> np.ndarray:
+def _bank_matrices(n: int, filters: str, bank: str) -> np.ndarray:
     """(2, m, n): the analysis matrices, or the transposed synthesis matrices."""
     analysis, synthesis = matrices(n, filters)
     return analysis if bank == "analysis" else synthesis.transpose(0, 2, 1)
@@ -175,24 +211,24 @@ def _bank(n: int, filters: str, bank: str) -> np.ndarray:
 @table
 def _columns(n: int, filters: str, bank: str, band: int) -> np.ndarray:
     """(m, n), rows ordered (parity, w)."""
-    return by_parity(_bank(n, filters, bank)[band])
+    return order_by_parity(_bank_matrices(n, filters, bank)[band])
 
 
 @table
 def _low(n: int, filters: str, bank: str) -> np.ndarray:
     """(m, n)."""
-    return _bank(n, filters, bank)[LOW]
+    return _bank_matrices(n, filters, bank)[LOW]
 
 
 @table
 def _outer(n: int, filters: str, bank: str) -> np.ndarray:
-    """(2, 2 h, 2 n): of re and im the rows of 15, then of 165 degrees; columns ordered (row of the map, parity)."""
-    rows = outer_rows(_bank(n, filters, bank))
+    """(2, 2 h, 2 n): for re and im the rows of 15, then 165 degrees; columns (map row, parity)."""
+    rows = outer_rows(_bank_matrices(n, filters, bank))
     return rows.reshape(2, -1, rows.shape[-1])
 
 
 @table
 def _inner(n: int, filters: str, bank: str) -> np.ndarray:
-    """(2, 4 h, 2 n): of re and im the rows of 45, 75, 105 and 135 degrees."""
-    rows = inner_rows(_bank(n, filters, bank))
+    """(2, 4 h, 2 n): for re and im the rows of 45, 75, 105 and 135 degrees."""
+    rows = inner_rows(_bank_matrices(n, filters, bank))
     return rows.reshape(2, -1, rows.shape[-1])

@@ -1,0 +1,58 @@
+"""Build a registered variant through timm."""
+
+from pathlib import Path
+from typing import Any
+
+from timm.models import build_model_with_cfg, resolve_pretrained_cfg
+from torch import nn
+
+from spectralvision.models.released import checkpoint_filter_fn
+
+
+def bundled_weights(name: str, side: int, label_names: tuple[str, ...]) -> dict[str, Any]:
+    """Return timm's configuration of weights that are part of the package (weights/*.md: cards)."""
+    return {
+        "file": str(Path(__file__).parent / f"weights/{name}.safetensors"),
+        "input_size": (3, side, side),
+        "pool_size": (side // 32, side // 32),
+        "num_classes": len(label_names),
+        "label_names": label_names,
+    }
+
+
+def build_variant(
+    model_cls: type[nn.Module],
+    variant: str,
+    pretrained: bool,
+    reported: str,
+    feature_cfg: dict,
+    **kwargs: Any,
+) -> nn.Module:
+    """Build a registered variant with timm.
+
+    Args:
+        model_cls, variant, pretrained, feature_cfg, kwargs: as in timm's `build_model_with_cfg`.
+        reported: what the authors report for the variant, for the error message.
+
+    Raises:
+        ValueError: weights are requested, and neither the variant nor the caller's `pretrained_cfg`
+            names any.
+    """
+    if pretrained:
+        cfg = resolve_pretrained_cfg(
+            variant, kwargs.get("pretrained_cfg"), kwargs.get("pretrained_cfg_overlay")
+        )
+        if not (cfg.has_weights or cfg.state_dict or cfg.source):
+            raise ValueError(
+                f"no ImageNet weights of {variant} come with spectralvision; {reported}. "
+                "docs/guides/released-weights.md lists where the authors publish theirs; load such "
+                "a file with spectralvision.load_released(model, FILE)"
+            )
+    return build_model_with_cfg(
+        model_cls,
+        variant,
+        pretrained,
+        feature_cfg=feature_cfg,
+        pretrained_filter_fn=checkpoint_filter_fn,
+        **kwargs,
+    )

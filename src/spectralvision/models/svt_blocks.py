@@ -1,0 +1,117 @@
+"""The blocks of SVT, smallest first. Maps are (B, C, H, W), channels last in memory after the stem.
+
+Letters: B batch, C channels, H W rows and columns of a stage's map, N = H W tokens.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from timm.layers import DropPath, LayerNorm2d
+from torch import Tensor, nn
+
+from spectralvision.ops.chunking import chunked_inference
+
+MLP_CHUNK_ELEMENTS = 3 << 20  # of the widest map of an MLP
+
+
+class Pointwise(nn.Conv2d):
+    """A linear layer over the channels of a map, as the 1x1 convolution that it is."""
+
+    def __init__(self, in_chans: int, out_chans: int, **factory: Any) -> None:
+        super().__init__(in_chans, out_chans, 1, **factory)
+
+
+class Attention(nn.Module):
+    """Multi-head attention with q and (k, v) as two layers; as a mixer, of all tokens to all."""
+
+    def __init__(self, dim: int, num_heads: int, **factory: Any) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.q = Pointwise(dim, dim, **factory)
+        self.kv = Pointwise(dim, 2 * dim, **factory)
+        self.proj = Pointwise(dim, dim, **factory)
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """Attend from the tokens of x (B, C, H, W) to those of `context`, by default its own."""
+        heads = (self.num_heads, -1)
+        q = self.q(x).flatten(2).mT.unflatten(-1, heads).transpose(1, 2)  # (B, heads, N, C / heads)
+        kv = self.kv(x if context is None else context).flatten(2).mT
+        k, v = kv.unflatten(-1, (2, *heads)).permute(2, 0, 3, 1, 4).unbind(0)
+        out = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+        return self.proj(out.mT.unflatten(2, x.shape[2:]))
+
+
+class DepthwiseMlp(nn.Module):
+    """Linear, 3x3 depthwise convolution, GELU, linear, on maps."""
+
+    def __init__(self, dim: int, hidden: int, **factory: Any) -> None:
+        super().__init__()
+        self.chunk_elements = MLP_CHUNK_ELEMENTS * dim // hidden
+        self.fc1 = Pointwise(dim, hidden, **factory)
+        self.dwconv = nn.Conv2d(hidden, hidden, 3, padding=1, groups=hidden, **factory)
+        self.act = nn.GELU()
+        self.fc2 = Pointwise(hidden, dim, **factory)
+
+    @chunked_inference
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc2(self.act(self.dwconv(self.fc1(x))))
+
+
+class Block(nn.Module):
+    """x + mixer(norm(x)), then x + mlp(norm(x))."""
+
+    def __init__(
+        self, dim: int, mixer: nn.Module, mlp_ratio: float, drop_path: float, **factory: Any
+    ) -> None:
+        super().__init__()
+        self.norm1 = LayerNorm2d(dim, eps=1e-6, **factory)
+        self.mixer = mixer
+        self.norm2 = LayerNorm2d(dim, eps=1e-6, **factory)
+        self.mlp = DepthwiseMlp(dim, int(dim * mlp_ratio), **factory)
+        self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.drop_path(self.mixer(self.norm1(x)))
+        return x + self.drop_path(self.mlp(self.norm2(x)))
+
+
+class ClassBlock(nn.Module):
+    """The class token: mean of the tokens, refined by attention to itself and them, and an MLP."""
+
+    def __init__(self, dim: int, num_heads: int, mlp_ratio: float, **factory: Any) -> None:
+        super().__init__()
+        hidden = int(dim * mlp_ratio)
+        self.norm1 = nn.LayerNorm(dim, eps=1e-6, **factory)
+        self.attn = Attention(dim, num_heads, **factory)
+        self.norm2 = nn.LayerNorm(dim, eps=1e-6, **factory)
+        self.fc1 = nn.Linear(dim, hidden, **factory)
+        self.act = nn.GELU()
+        self.fc2 = nn.Linear(hidden, dim, **factory)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Compute the class token (B, 1, C) from tokens (B, N, C)."""
+        c = tokens.mean(dim=1, keepdim=True)
+        context = self.norm1(torch.cat([c, tokens], dim=1)).mT.unsqueeze(2)  # (B, C, 1, 1 + N)
+        c = c + self.attn(context[..., :1], context).flatten(2).mT
+        return c + self.fc2(self.act(self.fc1(self.norm2(c))))
+
+
+class Downsample(nn.Sequential):
+    """3x3 s2 convolution and norm."""
+
+    def __init__(self, in_chans: int, out_chans: int, **factory: Any) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(in_chans, out_chans, 3, stride=2, padding=1, **factory)
+        self.norm = LayerNorm2d(out_chans, eps=1e-5, **factory)
+
+
+class Stage(nn.Sequential):
+    """Downsampling (none in stage 1), blocks, norm (in stage 4 it is part of the network)."""
+
+    def __init__(self, downsample: nn.Module, blocks: Sequence[nn.Module], norm: nn.Module) -> None:
+        super().__init__()
+        self.downsample = downsample
+        self.blocks = nn.Sequential(*blocks)
+        self.norm = norm

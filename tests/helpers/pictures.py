@@ -1,0 +1,47 @@
+"""Small image folders and parquet shards for tests. Each class has its own color."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+COLOURS = {"blue": (20, 40, 200), "green": (30, 180, 40), "red": (210, 30, 30)}
+
+
+def picture(colour: str, number: int, side: int = 24) -> Image.Image:
+    """Return a noisy image of one color, (side, side) RGB; noise depends on the number only."""
+    noise = np.random.default_rng(number).integers(-25, 25, (side, side, 3))
+    return Image.fromarray(np.clip(np.array(COLOURS[colour]) + noise, 0, 255).astype(np.uint8))
+
+
+def encoded(image: Image.Image, kind: str = "PNG") -> bytes:
+    file = io.BytesIO()
+    image.save(file, kind)
+    return file.getvalue()
+
+
+def image_folder(
+    root: Path, per_class: int = 5, first: int = 0, classes: tuple[str, ...] = tuple(COLOURS)
+) -> Path:
+    """Write images in ImageFolder layout, root/class/number.png, and return the root."""
+    for colour in classes:
+        (root / colour).mkdir(parents=True)
+        for number in range(first, first + per_class):
+            picture(colour, number).save(root / colour / f"{number}.png")
+    return root
+
+
+def shard(
+    path: Path, labels: list[int], metadata: dict[bytes, bytes] | None = None, struct: bool = False
+) -> Path:
+    """Write a parquet file with columns image and label; the color of an image is its label's."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    images = [encoded(picture(list(COLOURS)[label], number)) for number, label in enumerate(labels)]
+    column = [{"bytes": image, "path": None} for image in images] if struct else images
+    table = pa.table({"image": column, "label": pa.array(labels, pa.int8())})
+    pq.write_table(table.replace_schema_metadata(metadata or {}), path, row_group_size=2)
+    return path
