@@ -1,7 +1,8 @@
-"""The run folder, files that are never half-written, and errors meant for the person who typed the command.
+"""Run folders, atomic file writes, and errors for the user.
 
-A run is one folder: `config.json` and `model.safetensors` in timm's format, `run.json` (what was done, with what, and
-what came out), `metrics.csv` (one row an epoch) and `checkpoints/`. Imports nothing of the package.
+A run is one folder: `config.json` and `model.safetensors` in timm's format, `run.json` (settings,
+data, environment and results), `metrics.csv` (one row per epoch) and `checkpoints/`. This module
+imports nothing of the package.
 """
 
 import difflib
@@ -16,131 +17,158 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+Auto = Literal["auto"]
+"""The value of a setting that is chosen from the data or the machine."""
 
 
 class UserError(ValueError):
-    """Something the user can mend. The message is one sentence with the value and the cure."""
+    """An error that the user can fix. The message is one sentence with the value and the cure."""
 
     def __str__(self) -> str:
-        # A data-loader worker hands an error over wrapped in its own traceback; the sentence is its last line.
+        # torch wraps the error of a data-loading worker in a traceback; its last line is ours
         return super().__str__().rsplit("UserError: ", 1)[-1].strip()
 
 
-class Stopped(KeyboardInterrupt):
-    """SIGTERM has ended a training, which can be resumed."""
+class SigtermInterrupt(KeyboardInterrupt):
+    """Training was stopped by SIGTERM, after a checkpoint, and can be resumed."""
 
 
 def require_extra(extra: str, *modules: str) -> None:
-    """Raises `UserError` naming the install command when a module that an extra brings is missing."""
+    """Check that the modules of an optional dependency group are installed.
+
+    Raises:
+        UserError: A module is missing; the message has the install command.
+    """
     missing = [module for module in modules if importlib.util.find_spec(module) is None]
     if missing:
-        raise UserError(f'this needs {" and ".join(missing)}: run `pip install "spectralvision[{extra}]"`.')
+        raise UserError(
+            f'this needs {" and ".join(missing)}: run `pip install "spectralvision[{extra}]"`.'
+        )
 
 
-def refuse_outside(fields: Mapping[str, Any], ranges: Mapping[str, tuple[float, float]]) -> None:
-    """Raises `UserError` for the first number outside of its closed range, also for one that is none; words pass."""
+def check_ranges(fields: Mapping[str, Any], ranges: Mapping[str, tuple[float, float]]) -> None:
+    """Check numbers against closed ranges; other values, such as "auto", are ignored.
+
+    Raises:
+        UserError: A number is outside its range, or NaN; the message names the first such option.
+    """
     for name, (low, high) in ranges.items():
         value = fields[name]
         if isinstance(value, int | float) and not low <= value <= high:
-            bounds = f"be at least {low:g}" if high == math.inf else f"lie between {low:g} and {high:g}"
+            bounds = f"be at least {low:g}"
+            if high != math.inf:
+                bounds = f"be between {low:g} and {high:g}"
             raise UserError(f"--{name.replace('_', '-')} {value} should {bounds}.")
 
 
-def nearest(name: str, known: Iterable[str], what: str) -> str:
-    """The end of a sentence that refuses a name: what may have been meant, else all there is."""
+def suggest(name: str, known: Iterable[str], what: str) -> str:
+    """Return the end of an error message about an unknown name: the closest names, or all."""
     names = list(known)
-    near = difflib.get_close_matches(name, names, n=2)
-    return f"did you mean {' or '.join(near)}?" if near else f"{what} {', '.join(names)}."
+    closest = difflib.get_close_matches(name, names, n=2)
+    if closest:
+        return f"did you mean {' or '.join(closest)}?"
+    return f"{what} {', '.join(names)}."
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Yields a file beside `path` to write to; it takes the place of `path` only once the block has ended well."""
+def atomic_write(path: Path) -> Iterator[Path]:
+    """Yield a temporary file beside `path` that replaces `path` if the block succeeds."""
     path = Path(path)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     os.close(handle)
-    beside = Path(name)
+    temporary = Path(name)
     try:
-        yield beside
-        put_in_place(beside, path)
+        yield temporary
+        replace_file(temporary, path)
     finally:
-        beside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
-def put_in_place(beside: Path, path: Path) -> None:
-    """Moves a finished file onto `path` on the same disk, in one step and only once its bytes are on the disk."""
-    with open(beside, "rb+") as file:
+def replace_file(temporary: Path, path: Path) -> None:
+    """Move a file to `path` on the same disk atomically, after flushing its content to disk."""
+    with open(temporary, "rb+") as file:
         os.fsync(file.fileno())
+    # Temporary files are private; give the file the usual permissions
     mask = os.umask(0)
     os.umask(mask)
-    beside.chmod(0o666 & ~mask)  # temporary files are private; a run is as readable as any other file
-    os.replace(beside, path)
+    temporary.chmod(0o666 & ~mask)
+    os.replace(temporary, path)
 
 
 @contextmanager
-def folder_beside(path: Path) -> Iterator[Path]:
-    """Yields a temporary folder on the same disk as `path`, so that what is written there can be moved into it."""
-    beside = Path(tempfile.mkdtemp(dir=path, prefix=".writing."))
+def temporary_folder(path: Path) -> Iterator[Path]:
+    """Yield a temporary folder inside `path`, whose files can be moved to `path` atomically."""
+    temporary = Path(tempfile.mkdtemp(dir=path, prefix=".writing."))
     try:
-        yield beside
+        yield temporary
     finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
-def clear_unfinished(folder: Path) -> None:
-    """Removes what a process that was killed while it wrote has left beside the files of a folder."""
-    for left in folder.glob(".*.????????"):
-        left.unlink(missing_ok=True) if left.is_file() else shutil.rmtree(left, ignore_errors=True)
+def remove_temporary_files(folder: Path) -> None:
+    """Remove the temporary files and folders that a killed process has left in `folder`."""
+    for path in folder.glob(".*.????????"):
+        if path.is_file():
+            path.unlink(missing_ok=True)
+        else:
+            shutil.rmtree(path, ignore_errors=True)
 
 
-def disk_full(error: BaseException) -> bool:
-    """Whether an error says that there is no room left, on the disk or in what the user may take of it."""
-    return getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left on device" in str(error)
+def is_disk_full(error: BaseException) -> bool:
+    """Return whether an error means that the disk, or the user's quota, is full."""
+    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    return "No space left on device" in str(error)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a file whole or not at all."""
-    with replacing(path) as beside:
-        beside.write_text(text, encoding="utf-8")
+    """Write a UTF-8 text file atomically."""
+    with atomic_write(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes `value` as JSON, whole or not at all."""
+    """Write `value` as JSON atomically."""
     write_text(path, json.dumps(value, indent=2, default=str) + "\n")
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Reads a JSON object.
+    """Read a JSON object.
 
     Raises:
-        UserError: The file is missing, is not JSON, or holds no object.
+        UserError: The file is missing, not JSON, or not a JSON object.
     """
     try:
         value = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise UserError(f"{path} cannot be read ({error}).") from None
     if not isinstance(value, dict):
-        raise UserError(f"{path} should hold a JSON object, and holds {type(value).__name__}.")
+        raise UserError(f"{path} should contain a JSON object, not a {type(value).__name__}.")
     return value
 
 
-def refuse_taken(out: str | Path | None) -> None:
-    """Raises `UserError` when `out` exists and is not an empty folder: a run is never overwritten."""
+def require_empty_dir(out: str | Path | None) -> None:
+    """Check that `out` is None, a new path or an empty folder, since a run is never overwritten.
+
+    Raises:
+        UserError: It is a file, or a folder that is not empty.
+    """
     folder = Path(out).expanduser() if out is not None else None
     if folder and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder} exists and is not an empty folder: name another with --out.")
 
 
-def new_run_folder(name: str, out: str | Path | None = None, root: str | Path = "runs") -> Path:
-    """Makes the folder of a new run: `out`, or `root/name`, then `root/name-2`, `-3`, ... when those are taken.
+def create_run_folder(name: str, out: str | Path | None = None, root: str | Path = "runs") -> Path:
+    """Create the folder of a new run: `out`, or the first free of `root/name`, `root/name-2`, ...
 
     Raises:
-        UserError: `out` exists and is not empty (a run is never overwritten), or the folder cannot be made.
+        UserError: `out` is not an empty folder, or the folder cannot be created.
     """
     try:
         if out is not None:
-            refuse_taken(out)
+            require_empty_dir(out)
             folder = Path(out).expanduser()
             folder.mkdir(parents=True, exist_ok=True)
             return folder
@@ -150,17 +178,21 @@ def new_run_folder(name: str, out: str | Path | None = None, root: str | Path = 
         while True:
             folder = base if number == 1 else base.with_name(f"{base.name}-{number}")
             try:
-                folder.mkdir()  # claims the name: two runs that start together get two folders
+                folder.mkdir()  # reserves the name: runs that start together get different folders
                 return folder
             except FileExistsError:
                 number += 1
     except OSError as error:
-        raise UserError(f"the run folder cannot be made ({error}): name another with --out.") from None
+        raise UserError(
+            f"the run folder cannot be created ({error}): name another with --out."
+        ) from None
 
 
-def spoken(seconds: float) -> str:
-    """A length of time as a person says it: 40 s, 3 min, 2 h 10 min."""
+def format_duration(seconds: float) -> str:
+    """Return a duration for reading: 40 s, 3 min, 2 h 10 min."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+    if minutes < 90:
+        return f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60} min"

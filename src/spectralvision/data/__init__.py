@@ -1,1 +1,4 @@
-"""Readers and batches. Imports nothing of the model side."""
+"""Data sets, splits, samplers, transforms and loaders.
+
+Imports nothing from models, engine or tasks.
+"""

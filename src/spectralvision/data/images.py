@@ -1,96 +1,168 @@
-"""One way to open an image: whatever the file holds, 8-bit RGB comes out, upright and on white."""
+"""Images with labels, by index: files in folders, arrays, timm readers, and views of them."""
 
-import io
-import os
-import warnings
+import itertools
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
+from torch.utils.data import IterableDataset
 
-from spectralvision.runs import UserError
-
-EXTENSIONS = frozenset(
-    [".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".avif"]
-)
-MAX_PIXELS = 178_956_970  # of one image, where Pillow, too, takes it for a decompression bomb
+from spectralvision.data.image_files import open_image, to_rgb
 
 
-def is_image_file(path: Path) -> bool:
-    """Whether the name looks like an image's; hidden files do not count."""
-    return path.suffix.lower() in EXTENSIONS and not path.name.startswith(".")
+class Images(ABC):
+    """Images by index, each with a class label and a target. Images are opened on demand.
 
-
-def images_below(folder: Path) -> list[Path]:
-    """Image files at any depth below a folder, links followed, in the order of their paths."""
-    found = (Path(root, name) for root, _, names in os.walk(folder, followlinks=True) for name in names)
-    return sorted(file for file in found if is_image_file(file) and file.is_file())
-
-
-def open_image(source: str | Path | bytes, name: str | None = None) -> Image.Image:
-    """Reads an image file, or the bytes of one, as 8-bit RGB: the first frame, upright, on white.
-
-    Raises:
-        UserError: There is no such file, or it is not an image that can be read, or one of more than `MAX_PIXELS`;
-            `name` stands for it in the sentence.
+    Attributes:
+        labels: (N,) int64.
     """
-    name = name or (str(source) if not isinstance(source, bytes) else "the image")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit here is the higher one
-            return _decoded(source)
-    except FileNotFoundError:
-        raise UserError(f"{name} does not exist.") from None
-    except Exception as error:  # decoders of broken files fail in many ways, all of them the file's fault
-        raise UserError(f"{name} is not an image that can be read ({_reason(error, source)}).") from None
+
+    def __init__(self, labels: Sequence[int] | np.ndarray) -> None:
+        self.labels = np.asarray(labels, dtype=np.int64)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @abstractmethod
+    def image(self, index: int) -> Image.Image:
+        """Return the image as 8-bit RGB."""
+
+    def target(self, index: int) -> Any:
+        """Return the target of the image: its label, unless a task overrides it."""
+        return int(self.labels[index])
+
+    def encoded(self, index: int) -> bytes | None:
+        """Return the content of the image file, or None if the image has no file."""
+        return None
+
+    @abstractmethod
+    def name(self, index: int) -> str:
+        """Return the name of the image, unique in the data set: a path, or a file and a row."""
 
 
-def problem_of(content: bytes) -> str | None:
-    """Why the bytes of a file cannot be opened as an image, in a few words; None where they can.
+class FileImages(Images):
+    """Image files below a folder."""
 
-    Decodes the whole file as `open_image` does, JPEG at an eighth of its size, which takes a quarter of the time.
+    def __init__(self, root: Path, files: Sequence[str], labels: Sequence[int]) -> None:
+        super().__init__(labels)
+        self.root = root
+        self.files = files
+
+    def image(self, index: int) -> Image.Image:
+        return open_image(self.root / self.files[index])
+
+    def encoded(self, index: int) -> bytes | None:
+        return (self.root / self.files[index]).read_bytes()
+
+    def name(self, index: int) -> str:
+        return self.files[index]
+
+
+class ArrayImages(Images):
+    """Gray images in memory, (N, H, W) uint8."""
+
+    def __init__(self, pixels: np.ndarray, labels: Sequence[int] | np.ndarray, title: str) -> None:
+        super().__init__(labels)
+        self.pixels = pixels
+        self.title = title
+
+    def image(self, index: int) -> Image.Image:
+        return Image.fromarray(self.pixels[index]).convert("RGB")
+
+    def name(self, index: int) -> str:
+        return f"{self.title}/{index}"
+
+
+class ReaderImages(Images):
+    """A map-style timm reader or torchvision data set: items are (image or open file, label)."""
+
+    def __init__(self, reader: Any, labels: Sequence[int], title: str) -> None:
+        super().__init__(labels)
+        self.reader = reader
+        self.title = title
+
+    def image(self, index: int) -> Image.Image:
+        image = self.reader[index][0]
+        if isinstance(image, Image.Image):
+            return to_rgb(image)
+        return open_image(image.read(), self.name(index))
+
+    def encoded(self, index: int) -> bytes | None:
+        image = self.reader[index][0]
+        return None if isinstance(image, Image.Image) else bytes(image.read())
+
+    def name(self, index: int) -> str:
+        return f"{self.title}/{index}"
+
+
+class WrappedImages(Images):
+    """The images of another data set; subclasses change labels, targets or order."""
+
+    def __init__(self, base: Images, labels: Sequence[int] | np.ndarray) -> None:
+        super().__init__(labels)
+        self.base = base
+
+    def base_index(self, index: int) -> int:
+        """Return the index in `base` of an image."""
+        return index
+
+    def image(self, index: int) -> Image.Image:
+        return self.base.image(self.base_index(index))
+
+    def encoded(self, index: int) -> bytes | None:
+        return self.base.encoded(self.base_index(index))
+
+    def name(self, index: int) -> str:
+        return self.base.name(self.base_index(index))
+
+
+class Subset(WrappedImages):
+    """The images of another data set at some indices."""
+
+    def __init__(self, base: Images, indices: Sequence[int] | np.ndarray) -> None:
+        self.indices = np.asarray(indices, dtype=np.int64)
+        super().__init__(base, base.labels[self.indices])
+
+    def base_index(self, index: int) -> int:
+        return int(self.indices[index])
+
+    def target(self, index: int) -> Any:
+        return self.base.target(self.base_index(index))
+
+
+class RelabeledImages(WrappedImages):
+    """The same images with the labels of another order of classes: `new_labels[old label]`."""
+
+    def __init__(self, base: Images, new_labels: Sequence[int]) -> None:
+        super().__init__(base, np.asarray(new_labels, dtype=np.int64)[base.labels])
+
+
+class Stream(IterableDataset[tuple[Image.Image, int]]):
+    """Images in the order of a reader, as (RGB image, label).
+
+    Shuffling, if any, is done by the reader.
     """
-    try:
-        _decoded(content, small=True)
-    except Exception as error:  # see open_image
-        return _reason(error, content)
-    return None
+
+    def __init__(self, dataset: Any) -> None:
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __iter__(self) -> Iterator[tuple[Image.Image, int]]:
+        for image, label in self.dataset:
+            yield to_rgb(image), int(label)
 
 
-def _decoded(source: str | Path | bytes, small: bool = False) -> Image.Image:
-    with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
-        if image.width * image.height > MAX_PIXELS:
-            raise Image.DecompressionBombError
-        if small:
-            image.draft(image.mode, (1, 1))
-        return to_rgb(ImageOps.exif_transpose(image))
-
-
-def _reason(error: Exception, source: str | Path | bytes) -> str:
-    if isinstance(error, Image.DecompressionBombError):
-        return f"more than {MAX_PIXELS / 1e6:.0f} million pixels"
-    if isinstance(error, Image.UnidentifiedImageError):
-        empty = not (source if isinstance(source, bytes) else Path(source).stat().st_size)
-        return "an empty file" if empty else "no image format"
-    return " ".join(str(error).split()) or type(error).__name__
-
-
-def to_rgb(image: Image.Image) -> Image.Image:
-    """8-bit RGB of any PIL image: transparency onto white, 16 bits scaled to 8, grey repeated."""
-    if image.mode[0] in "IF":
-        image = Image.fromarray(_to_8_bits(np.asarray(image)))
-    if "transparency" in image.info or image.mode[-1] in "Aa":
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image)
-    return image.convert("RGB")
-
-
-def _to_8_bits(values: np.ndarray) -> np.ndarray:
-    """(H, W) of 16 or 32 bits -> uint8. Integers above 255 count as 16-bit, floats up to 1 as fractions, NaN as 0."""
-    if values.dtype.kind == "f":
-        values = np.nan_to_num(values, posinf=0, neginf=0)
-        values = values * 255 if values.size and values.max() <= 1 else values
-    elif values.dtype.itemsize == 2 or (values.size and values.max() > 255):
-        values = values / 257  # 65535 -> 255
-    return np.clip(np.round(values), 0, 255).astype(np.uint8)
+def estimate_median_side(images: Images | Stream, sample: int = 64) -> float:
+    """Return the median shorter side, in pixels, of `sample` images spread over the data set."""
+    if isinstance(images, Stream):
+        sides = [min(image.size) for image, _ in itertools.islice(images, sample)]
+    else:
+        count = min(sample, len(images))
+        indices = np.unique(np.linspace(0, len(images) - 1, num=count).astype(int))
+        sides = [min(images.image(int(index)).size) for index in indices]
+    return float(np.median(sides))

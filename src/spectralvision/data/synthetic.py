@@ -1,17 +1,22 @@
-"""Made-up images, for dry runs and tests: nothing can be learnt from them but how long it would take."""
+"""Random images for dry runs and tests."""
 
 import numpy as np
 from PIL import Image
 
-from spectralvision.data.datasets import Data, Images
+from spectralvision.data.images import Images
+from spectralvision.data.splits import Data
 from spectralvision.runs import UserError
 
-HEIGHT, WIDTH = 375, 500  # ImageNet's median
-COUNT, CLASSES, VAL = 1000, 10, 25  # images, classes, training images for each one to validate on
+HEIGHT = 375
+WIDTH = 500
+"""Median size of ImageNet's images in pixels."""
+DEFAULT_IMAGES = 1000
+DEFAULT_CLASSES = 10
+TRAIN_IMAGES_PER_VAL_IMAGE = 25
 
 
 class SyntheticImages(Images):
-    """Noise by the image's number, (375, 500) RGB; the labels take turns."""
+    """Noise by (seed, index), (375, 500) RGB; image i has the label i % num_classes."""
 
     def __init__(self, count: int, num_classes: int, seed: int = 0) -> None:
         super().__init__(np.arange(count) % num_classes)
@@ -25,17 +30,22 @@ class SyntheticImages(Images):
         return f"synthetic/{self.seed}/{index}"
 
 
-def synthetic(spec: str, num_classes: int | None = None) -> Data:
-    """`synthetic` or `synthetic/COUNT` training images, and a 25th of that to validate on; classes are numbers.
+def open_synthetic(spec: str, num_classes: int | None = None) -> Data:
+    """Return `synthetic` or `synthetic/COUNT`: COUNT training images, and a 25th as many for val.
 
     Raises:
-        UserError: COUNT is no number, or less than two images a class.
+        UserError: COUNT is not a number, or below two images per class.
     """
-    word, classes = spec.partition("/")[2] or str(COUNT), num_classes or CLASSES
-    if not word.isdecimal() or int(word) < 2 * classes:
+    count = spec.partition("/")[2] or str(DEFAULT_IMAGES)
+    num_classes = num_classes or DEFAULT_CLASSES
+    if not count.isdecimal() or int(count) < 2 * num_classes:
         raise UserError(
-            f"--data {spec} should be synthetic/COUNT with at least {2 * classes} images for {classes} classes."
+            f"--data {spec} should be synthetic/COUNT with at least {2 * num_classes} images for "
+            f"{num_classes} classes."
         )
-    count = int(word)
-    splits = {"train": SyntheticImages(count, classes), "val": SyntheticImages(max(2, count // VAL), classes, seed=1)}
-    return Data("synthetic", tuple(map(str, range(classes))), dict(splits))
+    num_val = max(2, int(count) // TRAIN_IMAGES_PER_VAL_IMAGE)
+    splits = {
+        "train": SyntheticImages(int(count), num_classes),
+        "val": SyntheticImages(num_val, num_classes, seed=1),
+    }
+    return Data("synthetic", tuple(map(str, range(num_classes))), dict(splits))

@@ -1,12 +1,14 @@
-"""Whatever a file holds, upright 8-bit RGB on white comes out."""
+"""Image files of any format and mode are decoded to upright 8-bit RGB on white."""
+
+import io
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from spectralvision.data.images import open_image, to_rgb
+from spectralvision.data.image_files import open_image, to_rgb
 from spectralvision.runs import UserError
-from tests.pictures import encoded, picture
+from tests.helpers.pictures import encoded, picture
 
 
 def pixel(image):
@@ -17,11 +19,9 @@ def test_exif_rotation_is_applied():
     image = Image.new("RGB", (4, 2), "black")
     image.putpixel((0, 0), (255, 255, 255))
     exif = Image.Exif()
-    exif[0x0112] = 6  # the camera was turned: rotate by 90 degrees clockwise
+    exif[0x0112] = 6  # orientation: rotate by 90 degrees clockwise
     file = encoded(image, "PNG")
     assert open_image(file).size == (4, 2)
-    import io
-
     turned = io.BytesIO()
     image.save(turned, "PNG", exif=exif)
     opened = open_image(turned.getvalue())
@@ -76,11 +76,11 @@ def test_cmyk_and_animation(tmp_path):
     assert red > 150 > blue  # the first frame
 
 
-@pytest.mark.parametrize("content", [b"", b"no image at all", encoded(picture("red", 1))[:200]])
-def test_files_that_are_no_image(tmp_path, content):
+@pytest.mark.parametrize("content", [b"", b"not an image", encoded(picture("red", 1))[:200]])
+def test_files_that_are_not_images(tmp_path, content):
     path = tmp_path / "broken.png"
     path.write_bytes(content)
-    with pytest.raises(UserError, match=r"broken\.png is not an image"):
+    with pytest.raises(UserError, match=r"broken\.png cannot be read as an image \("):
         open_image(path)
     with pytest.raises(UserError, match="does not exist"):
         open_image(tmp_path / "none.png")

@@ -1,4 +1,4 @@
-"""Everything that --data takes, and what is said of what it does not take."""
+"""Every kind of data set that --data takes, and the errors for what it does not take."""
 
 import json
 import pickle
@@ -6,21 +6,26 @@ import pickle
 import numpy as np
 import pytest
 
-from spectralvision.data.datasets import Stream, carve, carve_as_trained, fingerprint
-from spectralvision.data.opening import open_data
+from spectralvision.data.images import Stream
+from spectralvision.data.open_data import open_data
+from spectralvision.data.splits import fingerprint, repeat_split, split_train_val
 from spectralvision.runs import UserError
-from tests.pictures import image_folder, shard
+from tests.helpers.pictures import image_folder, shard
 
 
 def colour(data, split, index):
-    """The class whose colour the image has, to compare with its label."""
+    """Return the class whose color the image has, to compare with its label."""
     means = np.asarray(data.splits[split].image(index)).reshape(-1, 3).mean(0)
     return ("red", "green", "blue")[int(means.argmax())]
 
 
-def test_digits_are_always_cut_alike():
+def test_digits_always_have_the_same_splits():
     data = open_data("digits")
-    assert {name: len(images) for name, images in data.splits.items()} == {"train": 1259, "val": 179, "test": 359}
+    assert {name: len(images) for name, images in data.splits.items()} == {
+        "train": 1259,
+        "val": 179,
+        "test": 359,
+    }
     assert data.hflip == 0
     for images in data.splits.values():
         shares = np.bincount(images.labels, minlength=10) / len(images)
@@ -29,7 +34,9 @@ def test_digits_are_always_cut_alike():
     names = [images.name(i) for images in data.splits.values() for i in range(len(images))]
     assert len(set(names)) == 1797
     assert data.splits["test"].image(0).size == (8, 8)
-    assert max(np.asarray(data.splits["test"].image(0)).ravel()) > 200  # 16 grey levels spread over 8 bits
+    assert (
+        max(np.asarray(data.splits["test"].image(0)).ravel()) > 200
+    )  # 16 gray levels are scaled to 8 bits
 
 
 @pytest.mark.parametrize("val", ["val", "valid", "validation"])
@@ -39,16 +46,24 @@ def test_folder_with_splits(tmp_path, val):
     image_folder(tmp_path / "test", 1, first=20, classes=("red", "blue"))
     data = open_data(str(tmp_path))
     assert data.classes == ("blue", "green", "red")
-    assert {name: len(images) for name, images in data.splits.items()} == {"train": 12, "val": 6, "test": 2}
-    assert data.held_out() == "test"
+    assert {name: len(images) for name, images in data.splits.items()} == {
+        "train": 12,
+        "val": 6,
+        "test": 2,
+    }
+    assert data.default_eval_split() == "test"
     for split, images in data.splits.items():
-        assert [colour(data, split, i) for i in range(len(images))] == [data.classes[k] for k in images.labels]
+        assert [colour(data, split, i) for i in range(len(images))] == [
+            data.classes[k] for k in images.labels
+        ]
 
 
-def test_flat_folder_is_cut_by_seed_and_name(tmp_path):
+def test_a_flat_folder_is_split_by_seed_and_name(tmp_path):
     data = open_data(str(image_folder(tmp_path / "photos", 10)))
     assert list(data.splits) == ["all"]
-    cut, again, other = carve(data, 0.2, 0), carve(data, 0.2, 0), carve(data, 0.2, 1)
+    cut = split_train_val(data, 0.2, 0)
+    again = split_train_val(data, 0.2, 0)
+    other = split_train_val(data, 0.2, 1)
     assert {name: len(images) for name, images in cut.splits.items()} == {"train": 24, "val": 6}
     assert np.bincount(cut.splits["val"].labels).tolist() == [2, 2, 2]
 
@@ -57,7 +72,7 @@ def test_flat_folder_is_cut_by_seed_and_name(tmp_path):
 
     assert names(cut) == names(again) != names(other)
     assert not names(cut) & {cut.splits["train"].name(i) for i in range(24)}
-    assert cut.facts["val_carved"] | {"fingerprint": ""} == {
+    assert cut.facts["val_split"] | {"fingerprint": ""} == {
         "from": "all",
         "fraction": 0.2,
         "seed": 0,
@@ -66,50 +81,62 @@ def test_flat_folder_is_cut_by_seed_and_name(tmp_path):
     }
 
 
-def test_folds_hold_out_every_image_once(tmp_path):
+def test_every_image_is_in_one_fold(tmp_path):
     for colour, number in (("blue", 30), ("green", 3), ("red", 1)):
         image_folder(tmp_path / "photos", number, classes=(colour,))
     data = open_data(str(tmp_path / "photos"))
     held_out, sizes = [], []
     for number in range(1, 6):
-        cut = carve(data, 0.2, 0, (number, 5))
-        val, train = ([cut.splits[name].name(i) for i in range(len(cut.splits[name]))] for name in ("val", "train"))
+        cut = split_train_val(data, 0.2, 0, (number, 5))
+        val, train = (
+            [cut.splits[name].name(i) for i in range(len(cut.splits[name]))]
+            for name in ("val", "train")
+        )
         assert not set(val) & set(train)
         assert len(val) + len(train) == 34
-        assert carve_as_trained(data, cut.facts).splits["val"].labels.tolist() == cut.splits["val"].labels.tolist()
+        assert (
+            repeat_split(data, cut.facts).splits["val"].labels.tolist()
+            == cut.splits["val"].labels.tolist()
+        )
         held_out += val
         sizes.append(len(val))
-    assert sorted(held_out) == sorted(name for name in data.splits["all"].files if not name.startswith("red"))
+    assert sorted(held_out) == sorted(
+        name for name in data.splits["all"].files if not name.startswith("red")
+    )
     assert max(sizes) - min(sizes) <= 1
-    with pytest.raises(UserError, match="has a val split of its own: leave --folds out"):
-        carve(cut, 0.2, 0, (1, 5))
+    with pytest.raises(UserError, match="has its own val split: leave --folds out"):
+        split_train_val(cut, 0.2, 0, (1, 5))
 
 
-def test_the_cut_of_a_run_is_repeated_on_its_own_data_only(tmp_path):
+def test_the_split_of_a_run_is_repeated_on_its_own_data_only(tmp_path):
     data = open_data(str(image_folder(tmp_path / "mine", 10)))
-    facts = carve(data, 0.3, 5).facts
-    assert len(carve_as_trained(data, facts).splits["val"]) == 9
+    facts = split_train_val(data, 0.3, 5).facts
+    assert len(repeat_split(data, facts).splits["val"]) == 9
     moved = open_data(str((tmp_path / "mine").rename(tmp_path / "moved")))
-    assert len(carve_as_trained(moved, facts).splits["val"]) == 9
+    assert len(repeat_split(moved, facts).splits["val"]) == 9
+    older = {"val_carved": facts["val_split"]}  # its name in older runs
+    assert len(repeat_split(moved, older).splits["val"]) == 9
     others = open_data(str(image_folder(tmp_path / "others", 11)))
-    assert list(carve_as_trained(others, facts).splits) == ["all"]
+    assert list(repeat_split(others, facts).splits) == ["all"]
     assert fingerprint(moved.splits["all"]) != fingerprint(others.splits["all"])
 
 
 def test_a_class_with_one_image_stays_in_training(tmp_path):
     image_folder(tmp_path, 4, classes=("red",))
     image_folder(tmp_path, 1, classes=("blue",))
-    val = carve(open_data(str(tmp_path)), 0.2, 0).splits["val"]
+    val = split_train_val(open_data(str(tmp_path)), 0.2, 0).splits["val"]
     assert val.labels.tolist() == [1]
 
 
-def test_labels_follow_the_names_of_the_model(tmp_path):
+def test_labels_follow_the_class_names_of_the_model(tmp_path):
     data = open_data(str(image_folder(tmp_path, 2, classes=("red", "blue"))))
-    mapped = data.in_order_of(["red", "green", "blue"], "the run")
+    mapped = data.reorder_classes(["red", "green", "blue"], "the run")
     assert mapped.classes == ("red", "green", "blue")
-    assert [colour(mapped, "all", i) for i in range(4)] == [mapped.classes[k] for k in mapped.splits["all"].labels]
+    assert [colour(mapped, "all", i) for i in range(4)] == [
+        mapped.classes[k] for k in mapped.splits["all"].labels
+    ]
     with pytest.raises(UserError, match=r"1 class that the run does not know \(blue\)"):
-        data.in_order_of(["red", "green"], "the run")
+        data.reorder_classes(["red", "green"], "the run")
 
 
 @pytest.mark.parametrize("struct", [False, True])
@@ -118,7 +145,9 @@ def test_parquet_shards(tmp_path, form, struct):
     names = ["blue", "green", "red"]
     metadata = {
         "class_names": {b"class_names": json.dumps(names).encode()},
-        "huggingface": {b"huggingface": json.dumps({"info": {"features": {"label": {"names": names}}}}).encode()},
+        "huggingface": {
+            b"huggingface": json.dumps({"info": {"features": {"label": {"names": names}}}}).encode()
+        },
         "numbers": {},
     }[form]
     shard(tmp_path / "train-00000-of-00002.parquet", [0, 1, 2, 0], metadata, struct)
@@ -131,7 +160,7 @@ def test_parquet_shards(tmp_path, form, struct):
     assert train.labels.tolist() == [0, 1, 2, 0, 2, 2, 1]
     assert [colour(data, "train", i) for i in range(7)] == [names[k] for k in train.labels]
     assert train.name(5) == "train-00001-of-00002.parquet#1"
-    copy = pickle.loads(pickle.dumps(train))  # what a spawned worker gets
+    copy = pickle.loads(pickle.dumps(train))  # as a spawned worker gets it
     assert np.array_equal(np.asarray(copy.image(6)), np.asarray(train.image(6)))
 
 
@@ -139,17 +168,19 @@ def test_one_shard_or_folders_of_shards(tmp_path):
     shard(tmp_path / "data" / "train" / "0000.parquet", [0, 1])
     shard(tmp_path / "data" / "test" / "0000.parquet", [1])
     assert list(open_data(str(tmp_path)).splits) == ["train", "test"]
-    assert list(open_data(str(shard(tmp_path / "other" / "pictures.parquet", [0, 1]))).splits) == ["all"]
+    assert list(open_data(str(shard(tmp_path / "other" / "pictures.parquet", [0, 1]))).splits) == [
+        "all"
+    ]
 
 
-def test_parquet_that_does_not_fit(tmp_path):
+def test_parquet_files_that_are_rejected(tmp_path):
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     bad = tmp_path / "a" / "bad.parquet"
     bad.parent.mkdir()
     bad.write_bytes(b"PAR1 nothing")
-    with pytest.raises(UserError, match="not a parquet file"):
+    with pytest.raises(UserError, match=r"bad\.parquet cannot be read as a parquet file"):
         open_data(str(bad.parent))
     pq.write_table(pa.table({"picture": [b""], "label": [0]}), bad)
     with pytest.raises(UserError, match=r"no column 'image'.*picture, label"):
@@ -166,26 +197,29 @@ def test_parquet_that_does_not_fit(tmp_path):
 @pytest.mark.parametrize(
     ("build", "sentence"),
     [
-        (lambda root: root.joinpath("empty").mkdir(), "holds no images and no parquet shards"),
-        (lambda root: image_folder(root / "data", 0), r"holds no image: add some, or remove the folder"),
+        (lambda root: root.joinpath("empty").mkdir(), "contains no images and no parquet shards"),
+        (
+            lambda root: image_folder(root / "data", 0),
+            r"contains no images: add some, or remove the folder",
+        ),
         (lambda root: root.joinpath("a.zip").write_text(""), "is a file: --data takes"),
         (lambda root: None, "does not exist: --data takes"),
     ],
 )
-def test_nothing_there_is_one_sentence(tmp_path, build, sentence):
+def test_missing_data_is_one_sentence(tmp_path, build, sentence):
     build(tmp_path)
     target = next(iter(tmp_path.iterdir()), tmp_path / "nowhere")
     with pytest.raises(UserError, match=sentence):
         open_data(str(target))
 
 
-def test_images_without_class_folders_and_foreign_classes(tmp_path):
+def test_images_without_class_folders_and_unknown_classes(tmp_path):
     image_folder(tmp_path / "train", 2)
     with pytest.raises(UserError, match="2 images but no class folders"):
         open_data(str(tmp_path / "train" / "red"))
     image_folder(tmp_path / "val", 1)
     (tmp_path / "val" / "red").rename(tmp_path / "val" / "pink")
-    with pytest.raises(UserError, match="the class 'pink' in val, which train does not have"):
+    with pytest.raises(UserError, match="the class 'pink' in val, but not in train"):
         open_data(str(tmp_path))
     with pytest.raises(UserError, match="no split 'dev': it has train, val"):
         open_data("digits").__class__("d", ("a",), {"train": None, "val": None}).split("dev")
@@ -200,10 +234,15 @@ def test_timm_readers_by_index(tmp_path, monkeypatch):
             self.transform = self.target_transform = None
             self.data = np.full((len(self.targets), 32, 32, 3), 50, np.uint8)
 
-    monkeypatch.setitem(__import__("timm.data.dataset_factory", fromlist=["_"])._TORCH_BASIC_DS, "cifar10", Pretend)
+    monkeypatch.setitem(
+        __import__("timm.data.dataset_factory", fromlist=["_"])._TORCH_BASIC_DS, "cifar10", Pretend
+    )
     data = open_data("torch/cifar10", str(tmp_path))
     assert data.classes == ("cat", "dog")
-    assert {name: images.labels.tolist() for name, images in data.splits.items()} == {"train": [0, 1, 1], "test": [1]}
+    assert {name: images.labels.tolist() for name, images in data.splits.items()} == {
+        "train": [0, 1, 1],
+        "test": [1],
+    }
     assert data.splits["train"].image(0).getpixel((0, 0)) == (50, 50, 50)
 
 
@@ -220,7 +259,7 @@ def test_streams(monkeypatch):
     import timm.data
     from timm.data.dataset import IterableImageDataset
 
-    from tests.pictures import picture
+    from tests.helpers.pictures import picture
 
     class Reader(list):
         pass
@@ -228,12 +267,16 @@ def test_streams(monkeypatch):
     def create_dataset(name, root, split, **options):
         if split == "test":
             raise RuntimeError("no such split")
-        return IterableImageDataset(root, reader=Reader([(picture("red", 0), 2), (picture("blue", 1), 0)]))
+        return IterableImageDataset(
+            root, reader=Reader([(picture("red", 0), 2), (picture("blue", 1), 0)])
+        )
 
-    with pytest.raises(UserError, match="wds/shards needs webdataset: run `pip install webdataset`"):
+    with pytest.raises(
+        UserError, match="wds/shards needs webdataset: run `pip install webdataset`"
+    ):
         open_data("wds/shards", "somewhere")
     monkeypatch.setattr(timm.data, "create_dataset", create_dataset)
-    monkeypatch.setattr("spectralvision.data.readers.find_spec", lambda name: True)
+    monkeypatch.setattr("spectralvision.data.timm_readers.find_spec", lambda name: True)
     with pytest.raises(UserError, match="give --num-classes"):
         open_data("wds/shards", "somewhere")
     data = open_data("wds/shards", "somewhere", num_classes=3)
@@ -241,4 +284,4 @@ def test_streams(monkeypatch):
     assert isinstance(data.splits["train"], Stream)
     assert [label for _, label in data.splits["train"]] == [2, 0]
     with pytest.raises(UserError, match="cannot be divided"):
-        carve(data.__class__("s", data.classes, {"train": data.splits["train"]}), 0.2, 0)
+        split_train_val(data.__class__("s", data.classes, {"train": data.splits["train"]}), 0.2, 0)

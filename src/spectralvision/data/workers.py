@@ -1,0 +1,133 @@
+"""Data-loading workers: how many, and how they end.
+
+Workers ignore SIGTERM, because a scheduler sends it to all processes of a job at once while the
+main process still needs them to finish its step. Python's `multiprocessing` ends child processes at
+exit with SIGTERM and then waits for them, so the workers that we have started, and only those, are
+killed before that.
+"""
+
+import atexit
+import functools
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Iterable
+from multiprocessing.context import BaseContext
+from multiprocessing.process import BaseProcess
+from typing import Any
+from weakref import WeakSet
+
+from torch.utils.data import DataLoader
+
+from spectralvision.data.images import ArrayImages, Images, Stream, WrappedImages
+
+MAX_WORKERS = 8
+"""Workers per process where `--workers` is auto."""
+
+_running: "WeakSet[BaseProcess]" = WeakSet()
+"""Workers started by the loaders of this process."""
+
+
+class TrackedLoader(DataLoader[Any]):
+    """A DataLoader that knows the worker processes it has started and can stop them at once.
+
+    Takes the arguments of `DataLoader`. Workers are persistent and ignore SIGTERM.
+    """
+
+    def __init__(self, dataset: Any, num_workers: int = 0, **options: Any) -> None:
+        self.workers: WeakSet[BaseProcess] = WeakSet()
+        if num_workers > 0:
+            options |= {
+                "persistent_workers": True,
+                "worker_init_fn": ignore_sigterm,
+                "multiprocessing_context": _build_tracking_context(self.workers),
+            }
+        super().__init__(dataset, num_workers=num_workers, **options)
+
+    def close(self) -> None:
+        """Kill the workers and wait for their end; the loader cannot be iterated any further."""
+        stop_workers(self.workers)
+
+
+def _build_tracking_context(workers: "WeakSet[BaseProcess]") -> BaseContext:
+    """Return the default multiprocessing context that adds each process it starts to `workers`."""
+    context = multiprocessing.get_context()
+    default: Any = type(context)
+
+    class TrackingContext(default):  # type: ignore[misc]
+        def Process(self, *args: Any, **options: Any) -> BaseProcess:  # noqa: N802
+            process: BaseProcess = context.Process(*args, **options)
+            _register_exit_hook()
+            _running.add(process)
+            workers.add(process)
+            return process
+
+    tracking: BaseContext = TrackingContext()
+    return tracking
+
+
+@functools.cache
+def _register_exit_hook() -> None:
+    """Register the exit hook once, after that of `multiprocessing`, so that it runs before it."""
+    atexit.register(stop_workers, _running)
+    os.register_at_fork(after_in_child=_running.clear)
+
+
+def stop_workers(workers: Iterable[BaseProcess]) -> None:
+    """Kill worker processes and wait for their end.
+
+    torch reports the death of a worker as an error in the main thread, on SIGCHLD; its handler is
+    suspended meanwhile.
+    """
+    alive = [worker for worker in workers if worker.pid is not None and worker.exitcode is None]
+    if not alive:
+        return
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    handler = signal.signal(signal.SIGCHLD, signal.SIG_DFL) if in_main_thread else None
+    try:
+        for worker in alive:
+            worker.kill()
+        for worker in alive:
+            worker.join()
+    finally:
+        if handler is not None:
+            signal.signal(signal.SIGCHLD, handler)
+
+
+def ignore_sigterm(worker: int) -> None:
+    """Make a worker ignore SIGTERM; the main process stops it."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+def is_worker_error(error: BaseException) -> bool:
+    """Return whether an error of torch reports that a data-loading worker has died."""
+    return "DataLoader worker" in str(error)
+
+
+def choose_num_workers(
+    images: Images | Stream, workers: int | str = "auto", processes: int = 1
+) -> int:
+    """Return the number of workers of each of `processes` on this machine.
+
+    Args:
+        images: What is loaded.
+        workers: A number, or auto: none for images in memory, else one per core in total, at most
+            `MAX_WORKERS`.
+        processes: Training or inference processes on this machine.
+    """
+    if workers != "auto":
+        return int(workers)
+    base = images
+    while isinstance(base, WrappedImages):
+        base = base.base
+    if isinstance(base, ArrayImages):
+        return 0
+    return max(1, min(MAX_WORKERS, count_cores() // processes))
+
+
+def count_cores() -> int:
+    """Return the number of CPU cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
