@@ -1,145 +1,215 @@
-"""Every recipe in a shrunken form: a narrow model, few images, one or two epochs; what it fills in; how it goes on."""
+"""Every recipe at a small size: a narrow model, few images, two epochs; its settings, its texts."""
 
 import dataclasses
 import inspect
 import json
 import re
+import shlex
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 import torch
 
-from spectralvision.cli import main
-from spectralvision.data.opening import open_data
-from spectralvision.recipes import RECIPES, find_recipe, name_of, settling
-from spectralvision.recipes.classification import Classification
+from spectralvision.cli import main, parse_command
+from spectralvision.data.open_data import open_data
+from spectralvision.engine.auto_settings import resolve_optimizer
+from spectralvision.recipes import RECIPES, find_recipe, recipe_names
 from spectralvision.recipes.svt import SvtImagenet
-from spectralvision.tasks import classification, token_labelling
-from tests.label_maps import stored, teacher
-from tests.pictures import COLOURS, image_folder
-from tests.recipes.test_resume import what_came_out
+from spectralvision.tasks.classification.module import Classifier
+from spectralvision.tasks.classification.token_labels.module import TokenLabelClassifier
+from spectralvision.tasks.training_run import read_config
+from tests.helpers.label_maps import NARROW_SVT, save_untrained, write_label_maps
+from tests.helpers.pictures import COLOURS, image_folder
+from tests.helpers.training import interrupted_at, read_results
 
-NARROW = {"dims": (8, 16, 16, 16), "depths": (1, 1, 1, 1), "stem_dim": 8, "img_size": 64}
-NEW = [name for name in RECIPES if name != "classification"]
+NARROW_AFFNET = {
+    "dims": (8, 8, 16, 16, 16), "depths": (1, 1, 1, 1, 1), "mlp_ratios": (2, 2, 2, 2, 2)
+}  # fmt: skip
 GUIDE = Path(__file__).parents[2] / "docs/guides/recipes.md"
+COMMAND = re.compile(r"^ *(.*?)(?:-m spectralvision\.cli|spectralvision) train ([a-z].*)$", re.M)
+"""A line of a document: (launcher, words)."""
+LAUNCHERS = {
+    "",
+    "torchrun --nproc-per-node 8 ",
+    "torchrun --nnodes 2 --nproc-per-node 8 --rdzv-backend c10d --rdzv-endpoint HOST:29400 ",
+    "srun --nodes 2 --ntasks-per-node 8 ",
+}
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
     root = tmp_path_factory.mktemp("recipes")
     images = open_data(str(image_folder(root / "photos", 10))).split("all")
-    teacher(root / "svt", name="svt_h_s", token_label=True, **NARROW)
-    affnet = {"dims": (8, 8, 16, 16, 16), "depths": (1, 1, 1, 1, 1), "mlp_ratios": (2, 2, 2, 2, 2)}
-    teacher(root / "affnet", name="affnet_et", **affnet)
-    stored(root / "maps", images, COLOURS, shape=(3, 2, 2), shard=8)
+    save_untrained(root / "svt", name="svt_h_s", token_label=True, **NARROW_SVT)
+    save_untrained(root / "affnet", name="affnet_et", **NARROW_AFFNET)
+    write_label_maps(root / "maps", images, COLOURS, shape=(3, 2, 2), shard=8)
     return root
 
 
 def words(root, name, *more):
-    """The recipe on 24 images; what is given here is what does not fit them."""
-    model = "affnet" if name.startswith("affnet") else "svt"
-    shrunk = ["--data", root / "photos", "--model", root / model, "--epochs", "2", "--batch-size", "8"]
-    shrunk += ["--input-size", "64", "--warmup-epochs", "0.5", "--workers", "0"]
+    """Return the command that trains by a recipe on 24 images, with what such few images need."""
+    model = root / ("affnet" if name.startswith("affnet") else "svt")
+    small = ["--data", root / "photos", "--model", model, "--epochs", "2", "--batch-size", "8"]
+    small += ["--input-size", "64", "--warmup-epochs", "0.5", "--workers", "0"]
     if name.startswith("affnet"):
-        shrunk += ["--min-size", "32", "--max-size", "96", "--batch-size", "4"]
+        small += ["--min-size", "32", "--max-size", "96", "--batch-size", "4"]
     if name.endswith("token-labels"):
-        shrunk += ["--label-maps", root / "maps"]
-    return [str(word) for word in ("train", name, *shrunk, *more)]
+        small += ["--label-maps", root / "maps"]
+    return [str(word) for word in ("train", name, *small, *more)]
 
 
-@pytest.mark.parametrize("name", NEW)
-def test_a_shrunken_run_is_recorded_as_its_recipe(name, root, tmp_path, capsys):
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_small_run_records_its_recipe(name, root, tmp_path, capsys):
     run = tmp_path / "run"
     assert main(words(root, name, "--out", run, "--json")) == 0
     assert json.loads(capsys.readouterr().out)["epochs"] == 2
     record = json.loads((run / "run.json").read_text())
-    assert record["recipe_name"] == name
-    again = Classification.of_run(run)
+    assert record["recipe"] == name
+    again = read_config(run, find_recipe)
     assert type(again) is find_recipe(name)
-    assert dataclasses.asdict(again) == record["recipe"] | {"augmentation": dataclasses.asdict(again.augmentation)}
+    assert json.loads(json.dumps(dataclasses.asdict(again))) == record["config"]
 
 
-@pytest.mark.parametrize("name", ["affnet-imagenet", "svt-imagenet", "svt-imagenet-token-labels", "finetune"])
+@pytest.mark.parametrize(
+    "name", ["affnet-imagenet", "svt-imagenet", "svt-imagenet-token-labels", "finetune"]
+)
 def test_a_resumed_recipe_equals_one_that_was_not_interrupted(name, root, tmp_path):
-    """With batches of several sides, repeats, mixing, averages and label maps."""
-    kind = token_labelling.TokenLabelClassifier if name.endswith("labels") else classification.Classifier
-    true = kind.training_step
-
-    def step(module, batch, batch_idx):
-        if module.global_step == 5:  # in the second epoch, after a batch of it
-            raise KeyboardInterrupt
-        return true(module, batch, batch_idx)
-
+    """With batches of several image sizes, repeats, mixing, averages and label maps."""
+    kind = TokenLabelClassifier if name.endswith("labels") else Classifier
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     assert main(words(root, name, "--out", whole)) == 0
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(kind, "training_step", step)
+    with interrupted_at(kind, update=5):  # in the second epoch, after its first batch
         assert main(words(root, name, "--out", parts, "--checkpoint-minutes", "0")) == 130
     assert main(["train", "--resume", str(parts)]) == 0
-    (weights, _, rows), (weights2, _, rows2) = what_came_out(whole), what_came_out(parts)
+    weights, _, rows = read_results(whole)
+    weights2, _, rows2 = read_results(parts)
+    assert weights
     assert all(torch.equal(weights[key], weights2[key]) for key in weights)
+    assert len(rows) == 2
     assert rows == rows2
+    assert json.loads((parts / "run.json").read_text())["recipe"] == name
 
 
-def test_the_learning_rate_follows_the_batch_once():
-    data = open_data("synthetic/4000", num_classes=20)
-    recipe = SvtImagenet(data="synthetic/4000", num_classes=20, batch_size=512)
-    settled = settling.resolved(recipe, data)
-    assert settled.optimisation.lr == pytest.approx(5e-4)
-    assert settling.resolved(settled, data).optimisation.lr == pytest.approx(5e-4)
-    assert settled.optimisation.lr * settled.optimisation.warmup_start == pytest.approx(5e-7)
+def test_a_run_of_another_version_cannot_be_resumed(tmp_path, capsys):
+    """Its settings were recorded under `recipe`."""
+    record = {"recipe_name": "finetune", "recipe": {"data": "photos"}, "status": "interrupted"}
+    (tmp_path / "run.json").write_text(json.dumps(record))
+    assert main(["train", "--resume", str(tmp_path)]) == 2
+    assert "run.json has no settings of this version ('task')." in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", NEW)
-def test_a_recipe_says_claim_result_hours_and_commands(name):
+def test_resumed_folds_keep_the_recipe(root, tmp_path):
+    """The class of the settings decides what `--epochs auto` stands for."""
+    run = tmp_path / "run"
+    command = words(root, "finetune", "--folds", "2", "--out", run, "--epochs", "1")
+    with interrupted_at(Classifier, update=1):  # in the first fold, after its first update
+        assert main(command) == 130
+    assert main(["train", "--resume", str(run)]) == 0
+    for path in (run, run / "fold-1", run / "fold-2"):
+        record = json.loads((path / "run.json").read_text())
+        assert (record["status"], record["recipe"]) == ("finished", "finetune")
+
+
+def test_the_learning_rate_is_scaled_to_the_batch_once():
+    config = SvtImagenet(data="IMAGENET")
+    resolved = resolve_optimizer(config.optimizer, 512, int(config.epochs), is_pretrained=False)
+    assert resolved.lr == pytest.approx(5e-4)
+    assert resolved.lr * resolved.warmup_start == pytest.approx(5e-7)
+    again = resolve_optimizer(resolved, 512, int(config.epochs), is_pretrained=False)
+    assert again == resolved
+
+
+def percentages(text):
+    """Return the numbers with decimals, as in `84.2, 85.2, 85.7 %`."""
+    return re.findall(r"\b\d\d\.\d+\b", text)
+
+
+def document_lines(text):
+    return text.replace("\\\n", " ")
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_claims_agree_with_the_module_and_the_guide(name):
     kind = find_recipe(name)
-    said = inspect.getmodule(kind).__doc__
-    for part in (
-        "Claim (the",
-        "Ours: not run.",
-        "hours not measured",
-        "torchrun --nproc-per-node 8",
-        "--nnodes 2",
-        "srun",
-    ):
-        assert part in said
-    assert "ot run" in kind.__doc__ or name == "finetune"
-    assert name_of(kind) == name
-    assert f"`{name}`" in GUIDE.read_text()
+    about = " ".join(str(kind.__doc__).split())
+    module = str(inspect.getmodule(kind).__doc__)
+    cells = [line.strip("| ").split(" | ") for line in GUIDE.read_text().splitlines()]
+    (row,) = [one for one in cells if one[0] == f"`{name}`"]
+    claims = percentages(about)
+    assert percentages(row[2]) == claims
+    assert row[3] == "not run"
+    if name == "finetune":
+        assert claims == []
+        assert about.endswith("The settings are ours; nothing is claimed for them.")
+        assert row[2] == "none"
+    else:
+        assert claims
+        assert "Ours: not run." in about
+    (claim,) = re.findall(r"^Claim \(.*?\): (.*?)\n(?=Ours: not run\.$)", module, re.M | re.S)
+    assert set(claims) <= set(percentages(claim))
+    assert re.search(r"^Hardware: .*Hours: not measured; ", module, re.M)
 
 
-def commands():
-    for path in (GUIDE, *(Path(inspect.getfile(find_recipe(name))) for name in NEW)):
-        text = path.read_text().replace("\\\n", " ")
-        yield from re.findall(
-            r"(?:spectralvision|spectralvision\.cli) train ([a-z][\w-]+(?: +--[\w-]+ [^\s`]+| +--dry-run)*)", text
-        )
+def test_a_recipe_records_the_name_that_it_is_found_by():
+    assert len(recipe_names()) == len(set(recipe_names()))
+    assert recipe_names()[0] == "classification"
+    assert {find_recipe(name).recipe for name in recipe_names()} == set(recipe_names())
+    assert all(find_recipe(name).recipe == name for name in recipe_names())
 
 
-@pytest.mark.parametrize("line", sorted(set(commands())))
-def test_a_documented_command_is_understood(line):
-    from spectralvision.cli import _parse_train
+@pytest.mark.parametrize("module", sorted({entry.split(":")[0] for entry in RECIPES.values()}))
+def test_a_module_has_a_command_for_each_launcher(module):
+    text = document_lines(Path(str(import_module(module).__file__)).read_text())
+    commands = COMMAND.findall(text)
+    assert {re.sub(" +", " ", launcher) for launcher, _ in commands} == LAUNCHERS
 
-    job = _parse_train(line.split())
-    assert type(job.recipe) is find_recipe(line.split()[0])
+
+def documented_commands():
+    """Return the words after `train` of each command in the guide and in the recipes."""
+    files = {Path(inspect.getfile(find_recipe(name))) for name in RECIPES}
+    texts = [document_lines(path.read_text()) for path in (GUIDE, *files)]
+    found = {words for text in texts for _, words in COMMAND.findall(text)}
+    return sorted({shlex.join(shlex.split(words, comments=True)) for words in found})
 
 
-def test_help_and_unknown_names(capsys):
+@pytest.mark.parametrize("line", documented_commands())
+def test_a_documented_command_can_be_parsed(line, capsys):
+    name, *rest = shlex.split(line)
+    if rest == ["--help"]:
+        assert main(["train", name, *rest]) == 0
+        assert capsys.readouterr().out.startswith(f"Usage: spectralvision train {name} ")
+        return
+    command = parse_command(["train", name, *rest])
+    assert type(command.config) is find_recipe(name)
+
+
+def test_every_recipe_has_a_documented_command():
+    assert {line.split()[0] for line in documented_commands()} == set(RECIPES)
+
+
+def test_help_lists_the_recipes(capsys):
     assert main(["train", "--help"]) == 0
-    said = " ".join(capsys.readouterr().out.replace("│", " ").split())
-    assert all(name in said for name in RECIPES)
+    _, _, rest = capsys.readouterr().out.partition("Recipes (see ")
+    table = rest.partition("\n\n")[0].splitlines()[1:]
+    listed = [line.split()[0] for line in table if re.match(r"  \S", line)]
+    assert listed == recipe_names()
+
+
+def test_an_unknown_recipe_has_a_suggestion(capsys):
     assert main(["train", "svt-imagenett", "--data", "digits"]) == 2
     assert "did you mean svt-imagenet" in capsys.readouterr().err
 
 
-def test_a_published_run_is_tried_without_its_images(root, tmp_path, monkeypatch, capsys):
+def test_a_dry_run_of_a_published_run_needs_no_images(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    more = ["--data", "synthetic/1281167", "--num-classes", "1000", "--batch-size", "8", "--dry-run", "--json"]
-    assert main(["train", "svt-imagenet", "--model", "test_resnet", "--input-size", "64", *more]) == 0
+    data = ["--data", "synthetic/1281167", "--num-classes", "1000"]
+    model = ["--model", "test_resnet", "--input-size", "64", "--batch-size", "8"]
+    assert main(["train", "svt-imagenet", *data, *model, "--dry-run", "--json"]) == 0
     out, err = capsys.readouterr()
     result = json.loads(out)
     assert "1281167 train, 51246 val images" in err
-    assert "h in all" in err
+    assert re.search(r"^trial  .* h in total$", err, re.M)
     assert result["seconds"] > 0
     assert result["images_per_second"] > 0
     assert result["memory"] > 2**20
@@ -151,21 +221,28 @@ def test_a_published_run_is_tried_without_its_images(root, tmp_path, monkeypatch
     [
         ("--repeats 0", r"--repeats 0 should be at least 1\."),
         ("--min-size 64", r"--min-size and --max-size go together"),
-        ("--min-size 70 --max-size 90", r"no multiple of 32 lies between --min-size 70 and --max-size 90\."),
+        (
+            "--min-size 70 --max-size 90",
+            r"there is no multiple of 32 between --min-size 70 and --max-size 90\.",
+        ),
         ("--min-size 8 --max-size 90", r"--min-size 8 should be at least 32\."),
-        ("--warmup-start 2", r"--warmup-start 2\.0 should lie between 0 and 1\."),
+        ("--warmup-start 2", r"--warmup-start 2\.0 should be between 0 and 1\."),
         ("--lr-base-size 0", r"--lr-base-size 0 should be at least 1\."),
-        ("--crop-pct 3", r"--crop-pct 3\.0 should lie between 0\.1 and 1\."),
-        ("--distillation-weight 2", r"--distillation-weight 2\.0 should lie between 0 and 1\."),
+        ("--crop-pct 3", r"--crop-pct 3\.0 should be between 0\.1 and 1\."),
+        ("--distillation-weight 2", r"--distillation-weight 2\.0 should be between 0 and 1\."),
         ("--temperature 0", r"--temperature 0\.0 should be at least 0\.01\."),
-        ("--distillation warm", r".*--distillation.* Expected one of \('soft', 'hard'\)"),
-        ("--data synthetic/many", r"--data synthetic/many should be synthetic/COUNT with at least 20 images"),
+        ("--distillation warm", r"--distillation warm should be soft or hard\."),
+        (
+            "--data synthetic/many",
+            r"--data synthetic/many should be synthetic/COUNT with at least 20 images",
+        ),
         ("--teacher no_such", r"no_such is neither a run folder nor the name of a model"),
     ],
 )
 def test_values_that_cannot_work(given, sentence, root, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    assert main(["train", "--data", str(root / "photos"), "--model", "test_resnet", *given.split()]) == 2
+    data = ["--data", str(root / "photos"), "--model", "test_resnet"]
+    assert main(["train", *data, *given.split()]) == 2
     out, err = capsys.readouterr()
     assert out == ""
     assert re.search(rf"^spectralvision: error: {sentence}", err, re.MULTILINE), err

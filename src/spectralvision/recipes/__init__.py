@@ -1,12 +1,12 @@
-"""Complete runs as typed Python. A recipe is a frozen dataclass of fields; its method `run` trains."""
+"""Published runs and common cases as typed settings, by name."""
 
 from importlib import import_module
-from typing import Any
 
-from spectralvision.runs import UserError, nearest
+from spectralvision.runs import UserError, suggest
+from spectralvision.tasks.registry import TASKS, find_task
+from spectralvision.tasks.train_config import TrainConfig
 
 RECIPES = {
-    "classification": "spectralvision.recipes.classification:Classification",
     "affnet-imagenet": "spectralvision.recipes.affnet:AffnetImagenet",
     "svt-imagenet": "spectralvision.recipes.svt:SvtImagenet",
     "svt-imagenet-token-labels": "spectralvision.recipes.svt:SvtImagenetTokenLabels",
@@ -16,23 +16,26 @@ RECIPES = {
     "finetune-flowers102": "spectralvision.recipes.finetune:FinetuneFlowers102",
     "finetune-cars": "spectralvision.recipes.finetune:FinetuneCars",
 }
-"""Name on the command line -> where the recipe's dataclass is. Its `run(say)` does the work."""
+"""Name -> "module:Class" of its settings. Every task is also the recipe of its own name."""
 
 
-def find_recipe(name: str) -> Any:
-    """The dataclass of a recipe.
+def recipe_names() -> list[str]:
+    """Return the names of all recipes, those of the tasks first."""
+    return [*TASKS, *RECIPES]
+
+
+def find_recipe(name: str) -> type[TrainConfig]:
+    """Return the settings of a recipe.
 
     Raises:
-        UserError: There is no such recipe; the sentence names the nearest.
+        UserError: There is no such recipe.
     """
+    if name in TASKS:
+        return find_task(name).config
     if name not in RECIPES:
-        raise UserError(f"{name} is not a recipe: {nearest(name, RECIPES, 'there is')}")
+        raise UserError(
+            f"{name} is not a recipe: {suggest(name, recipe_names(), 'the recipes are')}"
+        )
     module, _, attribute = RECIPES[name].partition(":")
-    return getattr(import_module(module), attribute)
-
-
-def name_of(kind: type) -> str:
-    """The name of a recipe's dataclass: the nearest registered one that it is a kind of."""
-    names = {place: name for name, place in RECIPES.items()}
-    places = (f"{one.__module__}:{one.__qualname__}" for one in kind.__mro__)
-    return next(names[place] for place in places if place in names)
+    kind: type[TrainConfig] = getattr(import_module(module), attribute)
+    return kind

@@ -1,154 +1,156 @@
-"""Answers of a model on any images; what cannot be read is told, and does not stop the others."""
+"""Predict images with a model of any task; unreadable images are reported."""
 
-import sys
+import hashlib
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, Task, TextColumn, TimeRemainingColumn
-from rich.text import Text
-from torch import Tensor, nn
 
-from spectralvision.data.datasets import Data, Images, Stream, Subset
-from spectralvision.data.loading import Attempt, attempt_loader, in_batches
-from spectralvision.data.opening import open_data
-from spectralvision.data.transforms import eval_transform
+from spectralvision.data.images import Images, Stream, Subset
+from spectralvision.data.loaders import build_inference_loader, split_into_batches
+from spectralvision.data.splits import Data, repeat_split
+from spectralvision.engine.errors import translate_errors
+from spectralvision.engine.infer import InferenceConfig, infer
+from spectralvision.engine.model_io import architecture, data_config, run_of, weights_digest
+from spectralvision.engine.run_record import read_record
 from spectralvision.runs import UserError
-from spectralvision.tasks.inference import Inference, cut_as_trained, device_options, explained, fabric_of, workers_for
-from spectralvision.tasks.loading import data_config, label_titles, load_model
+from spectralvision.tasks.base import Row
+from spectralvision.tasks.registry import task_of
+
+Label = Callable[[int], str | None]
+"""The annotation of an image by its index."""
 
 
-class Answers(NamedTuple):
-    """What a model says of a batch."""
+class Predictions(NamedTuple):
+    """The predictions for a batch."""
 
-    predictions: list[dict[str, Any]]  # image, label where it is known, classes (class and probability of each)
-    unreadable: list[dict[str, str]]  # image, reason
+    rows: list[Row]
+    """One for each image that can be read; cells begin with the image, and its label if known."""
+    unreadable: list[dict[str, str]]
+    """The others: image and reason."""
 
 
 class Predictor:
-    """A model that names the `top_k` most probable classes of an image.
+    """A model of any task that turns images into rows.
 
     Args:
-        name: A run folder, or a model's name.
-        top_k: Classes to name.
-        flip: Average the probabilities of an image and of its mirror image.
-        engine: How to run the model.
+        name: A run folder, a repository, or a model's name with published weights.
+        options: The task's `predict_options`.
+        config: How to run the model.
 
     Raises:
-        UserError: A model without weights, or more classes wanted than it knows.
+        UserError: A model without weights, or options that do not suit it.
     """
 
-    def __init__(self, name: str, top_k: int = 1, flip: bool = False, engine: Inference | None = None) -> None:
-        self.model, self.engine, self.top_k, self.flip = load_model(name), engine or Inference(), top_k, flip
-        self.titles = label_titles(self.model)
-        if not 1 <= top_k <= len(self.titles):
-            raise UserError(f"--top-k {top_k} should lie between 1 and {len(self.titles)}, the number of classes.")
+    def __init__(
+        self, name: str, options: Any = None, config: InferenceConfig | None = None
+    ) -> None:
+        self.task = task_of(name)
+        self.options = options or self.task.predict_options()
+        self.config = config or InferenceConfig()
+        self.model = self.task.load(name)
+        self.task.check_predict(self.model, self.options)
 
-    def answers(
-        self, images: Images, batches: Sequence[Sequence[int]], truth: Sequence[str] | None = None
-    ) -> Iterator[Answers]:
-        """For each of `batches`, which hold indices of `images`; `truth` names the images' own labels."""
-        transform, workers = eval_transform(data_config(self.model)), workers_for(images, self.engine)
-        loader = _watched(attempt_loader(images, transform, batches, workers), sum(map(len, batches)))
-        for batch, probabilities in _run(self.model, loader, self.flip, device_options(self.engine)):
-            best = probabilities.topk(self.top_k)
-            predictions = []
-            for row, indices, values in zip(batch.rows, best.indices.tolist(), best.values.tolist(), strict=True):
-                label = {} if truth is None else {"label": truth[int(images.labels[row])]}
-                pairs = zip(indices, values, strict=True)
-                classes = [{"class": self.titles[index], "probability": round(value, 6)} for index, value in pairs]
-                predictions.append({"image": images.name(row), **label, "classes": classes})
-            failures = [{"image": images.name(row), "reason": reason} for row, reason in batch.failures]
-            yield Answers(predictions, failures)
+    def columns(self, has_labels: bool = False) -> list[str]:
+        """Return the names of the cells of a row."""
+        labels = ["label"] if has_labels else []
+        return ["image", *labels, *self.task.columns(self.options)]
+
+    def describe(self) -> dict[str, Any]:
+        """Return what the rows depend on besides the images: keys are words for messages."""
+        facts = (
+            architecture(self.model),
+            sorted(data_config(self.model).items()),
+            weights_digest(self.model),
+        )
+        digest = hashlib.blake2b(repr(facts).encode(), digest_size=16).hexdigest()
+        options = {
+            f"--{name.replace('_', '-')}": value for name, value in asdict(self.options).items()
+        }
+        return {"model": digest, **options, "--precision": self.config.precision}
+
+    def predict(
+        self, images: Images, batches: Sequence[Sequence[int]], label: Label | None = None
+    ) -> Iterator[Predictions]:
+        """Yield the predictions for each of `batches`, which hold indices of `images`."""
+        loader = build_inference_loader(
+            images,
+            self.task.transform(None, self.model, train=False),
+            self.config.batch_size,
+            self.config.choose_workers(images),
+            batches=batches,
+        )
+        module = self.task.predictor(self.model, self.options)
+        num_images = sum(map(len, batches))
+        for batch, outputs in infer(module, loader, self.config, "Predicting", num_images):
+            rows = [] if outputs is None else self.task.rows(self.model, outputs, self.options)
+            named = []
+            for index, row in zip(batch.rows, rows, strict=True):
+                start: dict[str, Any] = {"image": images.name(index)}
+                if label is not None:
+                    start["label"] = label(index)
+                named.append(Row(start | row.record, [*start.values(), *row.cells]))
+            unreadable = [
+                {"image": images.name(index), "reason": reason} for index, reason in batch.failures
+            ]
+            yield Predictions(named, unreadable)
 
 
-def predict(predictor: Predictor, images: Images, truth: Sequence[str] | None = None) -> dict[str, Any]:
-    """The answers on some images, in their order; `truth` names the images' own labels.
+def predict(predictor: Predictor, images: Images, label: Label | None = None) -> dict[str, Any]:
+    """Return the predictions for images, in their order.
 
     Returns:
-        predictions, unreadable (image and reason of each), images_per_second.
+        columns, cells (a list per image), predictions (a record per image), unreadable (image and
+        reason of each), images_per_second.
 
     Raises:
-        UserError: Not one image can be read.
+        UserError: No image can be read.
     """
-    predictions, unreadable = [], []
+    rows: list[Row] = []
+    unreadable: list[dict[str, str]] = []
     start = time.monotonic()
-    with explained(predictor.engine):
-        for answers in predictor.answers(images, in_batches(range(len(images)), predictor.engine.batch_size), truth):
-            predictions += answers.predictions
-            unreadable += answers.unreadable
-    if not predictions:
-        others = f" (nor can the other {len(unreadable) - 1})" if len(unreadable) > 1 else ""
+    batch_size = predictor.config.batch_size
+    with translate_errors(batch_size):
+        batches = split_into_batches(range(len(images)), batch_size)
+        for predictions in predictor.predict(images, batches, label):
+            rows += predictions.rows
+            unreadable += predictions.unreadable
+    if not rows:
+        number = len(unreadable) - 1
+        others = f" (and {number} other image{'s' * (number > 1)})" if number else ""
         raise UserError(f"{unreadable[0]['reason'].rstrip('.')}{others}.")
-    speed = round(len(predictions) / (time.monotonic() - start), 1)
-    return {"predictions": predictions, "unreadable": unreadable, "images_per_second": speed}
+    return {
+        "columns": predictor.columns(label is not None),
+        "cells": [row.cells for row in rows],
+        "predictions": [row.record for row in rows],
+        "unreadable": unreadable,
+        "images_per_second": round(len(rows) / (time.monotonic() - start), 1),
+    }
 
 
-def columns(top_k: int, labelled: bool) -> list[str]:
-    """The names of what `cells` gives."""
-    ranks = ["", *(f"_{rank}" for rank in range(2, top_k + 1))]
-    return [
-        "image",
-        *(["label"] if labelled else []),
-        *(f"{n}{rank}" for rank in ranks for n in ("prediction", "probability")),
-    ]
-
-
-def cells(prediction: dict[str, Any]) -> list[Any]:
-    """One of the predictions as a row of a table."""
-    label = [prediction["label"]] if "label" in prediction else []
-    pairs = ((one["class"], one["probability"]) for one in prediction["classes"])
-    return [prediction["image"], *label, *(cell for pair in pairs for cell in pair)]
-
-
-def some_images(
+def select_images(
     name: str, spec: str, data_dir: str | None, split: str | None, num_images: int | None
 ) -> tuple[Data, Images]:
-    """A data set, and images of a split, evenly spread over it, or all. As in `evaluate`, a run's cut is repeated."""
-    data = cut_as_trained(open_data(spec, data_dir), name)
-    images = data.split(split or data.held_out())
+    """Return a data set, and images evenly spread over a split, or all of them.
+
+    As in `evaluate`, the split of a run is repeated.
+
+    Raises:
+        UserError: A stream, or fewer images than one.
+    """
+    data = task_of(name).open(spec, data_dir)
+    data = repeat_split(data, read_record(run_of(name)).get("data", {}))
+    images = data.split(split or data.default_eval_split())
     if isinstance(images, Stream):
-        raise UserError(f"{spec} is a stream, and predict takes images by index: name files, or another reader.")
+        raise UserError(
+            f"{spec} is a stream, but predict takes images by index: name files, or use another "
+            "reader."
+        )
     if num_images is None:
         return data, images
     if num_images < 1:
         raise UserError(f"--num-images {num_images} should be at least 1.")
-    return data, Subset(images, np.linspace(0, len(images) - 1, num=min(num_images, len(images))).astype(int))
-
-
-def _run(
-    model: nn.Module, batches: Iterable[Attempt], flip: bool, options: dict[str, str]
-) -> Iterator[tuple[Attempt, Tensor]]:
-    """Each batch with its probabilities, (B, num_classes) float32 on the CPU."""
-    fabric = fabric_of(options)
-    module = fabric.setup_module(model.eval())
-    for batch in batches:
-        with torch.inference_mode():
-            probabilities = torch.empty(0, model.num_classes)  # type: ignore[call-overload]
-            if batch.rows:
-                images = fabric.to_device(batch.images)
-                views = [images, images.flip(-1)] if flip else [images]
-                probabilities = torch.stack([module(view).float().softmax(dim=-1) for view in views]).mean(dim=0).cpu()
-        yield batch, probabilities
-
-
-def _watched(batches: Iterable[Attempt], number: int) -> Iterator[Attempt]:
-    """The batches, with a bar on a terminal: images done, images a second, time left."""
-    shown = (TextColumn("Predicting"), BarColumn(), MofNCompleteColumn(), _Speed(), TimeRemainingColumn())
-    console = Console(stderr=True)
-    with Progress(*shown, console=console, transient=True, disable=not sys.stderr.isatty()) as progress:
-        task = progress.add_task("", total=number)
-        for batch in batches:
-            yield batch
-            progress.advance(task, len(batch.rows) + len(batch.failures))
-
-
-class _Speed(TextColumn):
-    def __init__(self) -> None:
-        super().__init__("")
-
-    def render(self, task: Task) -> Text:
-        return Text("" if task.speed is None else f"{task.speed:.0f} images/s")
+    indices = np.linspace(0, len(images) - 1, num=min(num_images, len(images))).astype(int)
+    return data, Subset(images, indices)

@@ -1,0 +1,1 @@
+"""Training, inference, checkpoints and run records. Knows no task."""

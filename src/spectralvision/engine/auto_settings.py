@@ -1,0 +1,70 @@
+"""Fill in `auto`: batch size, epochs, learning rate and warm-up from the number of images."""
+
+import math
+from dataclasses import replace
+
+from spectralvision.engine.optimizer_config import OptimizerConfig
+from spectralvision.runs import Auto, UserError
+
+UPDATES_PER_EPOCH = 30
+"""Where the batch size is free."""
+MIN_UPDATES = 500
+"""Of a run on photographs, within the epochs that a recipe allows."""
+MIN_BATCH, MAX_BATCH = 16, 128
+BASE_BATCH = 64
+"""Batch size that the automatic learning rates are for."""
+LR_FROM_SCRATCH, LR_PRETRAINED = 2e-3, 5e-4
+MAX_WARMUP_EPOCHS = 5.0
+
+
+def choose_batch_size(wanted: int | Auto, num_train: int, parts: int, data_name: str) -> int:
+    """Return the batch size: as wanted, or about 30 updates per epoch; a multiple of 2 x `parts`.
+
+    Raises:
+        UserError: There are too few images for the parts of a batch.
+    """
+    if isinstance(wanted, str):
+        batch = 2 ** round(math.log2(max(num_train, 1) / UPDATES_PER_EPOCH))
+        batch = min(max(batch, MIN_BATCH), MAX_BATCH)
+    else:
+        batch = wanted
+    pairs = 2 * parts  # mixup pairs the images of each part of a batch
+    if pairs > max(num_train, 2):
+        raise UserError(
+            f"{data_name} has {num_train} training images, too few to divide a batch into {parts} "
+            "parts: use fewer --devices or a smaller --accumulate."
+        )
+    return max(pairs, min(batch, num_train) // pairs * pairs)
+
+
+def choose_epochs(wanted: int | Auto, limits: tuple[int, int], num_train: int, batch: int) -> int:
+    """Return the epochs: as wanted, or what takes 500 updates, within (least, most) epochs."""
+    if not isinstance(wanted, str):
+        return wanted
+    least, most = limits
+    return min(max(least, math.ceil(MIN_UPDATES / math.ceil(num_train / batch))), most)
+
+
+def resolve_optimizer(
+    config: OptimizerConfig, batch: int, epochs: int, is_pretrained: bool
+) -> OptimizerConfig:
+    """Return the settings with the learning rate of this batch size, and the warm-up.
+
+    Raises:
+        UserError: The warm-up is as long as the training.
+    """
+    lr = config.lr
+    if isinstance(lr, str):
+        base = LR_PRETRAINED if is_pretrained else LR_FROM_SCRATCH
+        lr = float(f"{base * math.sqrt(batch / BASE_BATCH):.3g}")
+    elif config.lr_base_size is not None:
+        lr = float(f"{lr * batch / config.lr_base_size:.6g}")
+    warmup = min(MAX_WARMUP_EPOCHS, epochs / 10)
+    if not isinstance(config.warmup_epochs, str):
+        warmup = config.warmup_epochs
+    if warmup >= epochs:
+        raise UserError(
+            f"--warmup-epochs {warmup:g} should be less than --epochs, which is {epochs}."
+        )
+    # lr_base_size is cleared: the rate is scaled once, and a resumed run reads it back
+    return replace(config, lr=lr, lr_base_size=None, warmup_epochs=warmup)

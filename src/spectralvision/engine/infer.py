@@ -1,0 +1,70 @@
+"""The inference loop: evaluation, prediction, label maps and the report all consume it."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from spectralvision.data.images import Images, Stream
+from spectralvision.data.loaders import ImageBatch
+from spectralvision.data.workers import choose_num_workers
+from spectralvision.engine.devices import build_fabric, choose_device
+from spectralvision.engine.progress import track
+
+
+@dataclass(frozen=True, kw_only=True)
+class InferenceConfig:
+    """How to run a model on images."""
+
+    batch_size: int = 64
+    """Images per batch."""
+    workers: int | str = "auto"
+    """Data-loading workers per device; auto: one per core in total, none for tiny images."""
+    device: str = "auto"
+    """auto, cpu, cuda or mps."""
+    precision: str = "auto"
+    """auto, 32, bf16-mixed or 16-mixed."""
+    devices: int = 1
+    """Processes on this machine, one per device."""
+
+    def choose_workers(self, images: Images | Stream) -> int:
+        """Return the workers for some images: none for one batch, as starting one takes longer."""
+        is_one_batch = isinstance(images, Images) and len(images) <= self.batch_size
+        if self.workers == "auto" and is_one_batch:
+            return 0
+        return choose_num_workers(images, self.workers, self.devices)
+
+
+def infer(
+    module: nn.Module,
+    batches: Iterable[ImageBatch],
+    config: InferenceConfig,
+    title: str,
+    num_images: int,
+) -> Iterator[tuple[ImageBatch, Any]]:
+    """Yield each batch, on the device, with the module's outputs for its images.
+
+    Args:
+        module: Called with (B, 3, H, W) images, in evaluation mode, without gradients.
+        batches: Where no image of a batch can be read, the outputs are None.
+        config: Where and how to compute.
+        title: Of the progress bar.
+        num_images: Of all batches together, for the progress bar.
+
+    Raises:
+        UserError: This machine does not have the device.
+    """
+    fabric = build_fabric(choose_device(config.device, config.precision), config.devices)
+    fabric.to_device(module.eval())
+    if fabric.is_global_zero:
+        batches = track(batches, title, num_images, count=lambda batch: batch.num_images)
+    for batch in batches:
+        outputs = None
+        if len(batch.images):
+            images, targets = fabric.to_device((batch.images, batch.targets))
+            batch = batch._replace(images=images, targets=targets)
+            with torch.inference_mode(), fabric.autocast():
+                outputs = module(images)
+        yield batch, outputs

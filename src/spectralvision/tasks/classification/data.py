@@ -1,0 +1,116 @@
+"""The images of a classifier: which can be used, and what the user should know about them."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+
+import numpy as np
+
+from spectralvision.data.images import Images
+from spectralvision.data.splits import Data
+from spectralvision.data.thresholds import MIN_VAL_IMAGES, is_imbalanced
+from spectralvision.data.validate_images import (
+    DuplicateImage,
+    UnreadableImage,
+    validate_images,
+)
+from spectralvision.engine.progress import track
+from spectralvision.runs import Auto, UserError
+from spectralvision.tasks.classification.config import ClassificationConfig
+from spectralvision.tasks.classification.token_labels.label_map_data import add_label_maps
+
+MAX_NAMES = 5
+"""Images that a note names."""
+
+
+def check_data(data: Data, config: ClassificationConfig) -> tuple[Data, list[str]]:
+    """Return the data with what can be read of train and val, label maps included, and notes.
+
+    Raises:
+        UserError: There is one class only, or nothing is left to train on or to validate on.
+    """
+    if config.num_classes not in (None, len(data.classes)):
+        raise UserError(
+            f"{data.name} has {len(data.classes)} classes: leave out "
+            f"--num-classes {config.num_classes}."
+        )
+    if len(data.classes) < 2:
+        raise UserError(
+            f"{data.name} has one class ({data.classes[0]}), but at least two classes are required."
+        )
+    data, unreadable, duplicates = validate_images(data, track)
+    facts = {
+        "skipped": [asdict(one) for one in unreadable],
+        "in_train_and_val": [asdict(one) for one in duplicates],
+    }
+    data = replace(data, facts=data.facts | facts)
+    is_weighted = config.loss.class_weights != 0
+    notes = describe_problems(data, unreadable, duplicates, is_weighted)
+    if config.label_maps is not None:
+        data, note = add_label_maps(data, config)
+        notes = [note, *notes]
+    elif config.distillation.teacher is not None:
+        kind = config.distillation.distillation
+        notes = [f"teacher {config.distillation.teacher}, {kind} distillation", *notes]
+    return data, notes
+
+
+def describe_problems(
+    data: Data,
+    unreadable: Sequence[UnreadableImage],
+    duplicates: Sequence[DuplicateImage],
+    is_weighted: bool = False,
+) -> list[str]:
+    """Return lines about unreadable, duplicate and few images, and imbalanced classes."""
+    notes = []
+    if unreadable:
+        names = _join([f"{one.image} ({one.reason})" for one in unreadable])
+        notes.append(f"skip   {_images(len(unreadable))} that cannot be read: {names}")
+    if duplicates:
+        pairs = _join([f"{one.train} = {one.val}" for one in duplicates])
+        notes.append(
+            f"note   {_images(len(duplicates))} of val also in train, which makes val top-1 too "
+            f"high: {pairs}"
+        )
+    num_val = len(data.splits["val"])
+    if num_val < MIN_VAL_IMAGES:
+        notes.append(
+            f"note   {_images(num_val)} in val: one more correct image changes top-1 by "
+            f"{1 / num_val:.1%}"
+        )
+    counts = count_train_images(data)
+    if is_imbalanced(counts):
+        most, least = (data.classes[int(pick(counts))] for pick in (np.argmax, np.argmin))
+        cure = "; rare classes are up-weighted in the loss" if is_weighted else ""
+        notes.append(
+            f"note   classes are imbalanced: {max(counts)} images of {most}, {min(counts)} of "
+            f"{least} in train{cure}"
+        )
+    return notes
+
+
+def count_train_images(data: Data) -> list[int]:
+    """Return the training images of each class; empty for a stream, whose labels are not known."""
+    images = data.split("train")
+    if not isinstance(images, Images):
+        return []
+    return np.bincount(images.labels, minlength=len(data.classes)).tolist()
+
+
+def compute_class_weights(exponent: float | Auto, counts: Sequence[int]) -> list[float] | None:
+    """Return the weight of each class in the loss, 1 on average over the images; None for none."""
+    assert not isinstance(exponent, str), "resolve against the data first"
+    if not exponent or not counts:
+        return None
+    weights = [max(count, 1) ** -exponent for count in counts]
+    total = sum(weight * count for weight, count in zip(weights, counts, strict=True))
+    mean = total / sum(counts)
+    return [weight / mean for weight in weights]
+
+
+def _images(number: int) -> str:
+    return "1 image" if number == 1 else f"{number} images"
+
+
+def _join(names: Sequence[str]) -> str:
+    rest = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
+    return ", ".join(names[:MAX_NAMES]) + rest

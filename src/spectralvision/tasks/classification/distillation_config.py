@@ -1,0 +1,28 @@
+"""Settings of knowledge distillation, without the libraries that they configure."""
+
+from dataclasses import dataclass
+from math import inf
+from typing import Literal
+
+from spectralvision.runs import check_ranges
+
+RANGES = {"distillation_weight": (0, 1), "temperature": (0.01, inf)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistillationConfig:
+    """Knowledge distillation from a teacher model."""
+
+    teacher: str | None = None
+    """Run folder, or timm's name of a model with published weights, that knows the classes of the
+    data. Default: no distillation."""
+    distillation: Literal["soft", "hard"] = "soft"
+    """Target from the teacher: soft, its probabilities; hard, its most probable class."""
+    distillation_weight: float = 0.5
+    """Weight of the teacher's loss; the labels' loss has the rest."""
+    temperature: float = 1.0
+    """Temperature that divides both logits in soft distillation."""
+
+    def check(self) -> None:
+        """Raise `UserError` for a value that cannot work."""
+        check_ranges(vars(self), RANGES)

@@ -1,0 +1,187 @@
+"""Build the classifier's part of a report: accuracy, confusions, classes, mistakes, samples."""
+
+import math
+from collections.abc import Iterable
+
+from spectralvision.report import Card, Findings, Section
+from spectralvision.report.confusion import confusion_matrix
+from spectralvision.report.page import bar, details, figure, image, note, short_name, table, tiles
+from spectralvision.report.text import escape, pluralize, shorten
+from spectralvision.tasks.classification.report_data import ReportData
+from spectralvision.tasks.classification.statistics import caveats, wilson_interval
+
+MAX_LISTED_CLASSES = 10  # best and worst classes
+MAX_CONFUSIONS = 10
+MAX_CAPTION_NAME = 24  # characters
+METRIC_TITLES = {"top1": "Accuracy", "top5": "Top-5 accuracy"}
+
+
+def build_findings(data: ReportData) -> Findings:
+    """Return what a report shows of a classifier."""
+    facts = {}
+    if data.parameters is not None:
+        facts["parameters"] = f"{data.parameters / 1e6:.2f} M"
+    timings = {}
+    if data.images_per_second is not None:
+        speed = f"{data.images_per_second:.0f} images/s"
+        timings["evaluation, including start-up and reading"] = speed
+    counts = ", ".join(f"{number} {split}" for split, number in data.images.items())
+    classes = pluralize(len(data.classes), "class")
+    return Findings(
+        title=data.title,
+        subtitle=f"{classes} · {counts} images" if counts else classes,
+        cards=cards(data),
+        caveats=caveats(data.results, data.classes, data.train_counts),
+        sections=sections(data),
+        metric_titles=METRIC_TITLES,
+        timings=timings,
+        facts=facts,
+    )
+
+
+def cards(data: ReportData) -> list[Card]:
+    """Return the accuracy and the numbers that put it into perspective."""
+    results = data.results
+    low, high = wilson_interval(results.correct, results.total)
+    found = [
+        Card(
+            f"{results.accuracy:.1%}",
+            f"top-1 accuracy: {results.correct} of {results.total} validation images are correct; "
+            f"95 % confidence interval {low:.1%} to {high:.1%}",
+            main=True,
+        ),
+        Card(
+            f"{results.majority_baseline:.1%}",
+            "baseline: accuracy of always predicting the most frequent class",
+        ),
+        Card(f"{results.balanced_accuracy:.1%}", "balanced accuracy: mean recall of the classes"),
+        Card(f"{results.confidence:.1%}", "mean confidence: probability of the predicted class"),
+    ]
+    if results.top5 is not None:
+        found.append(
+            Card(f"{results.top5:.1%}", "top-5 accuracy: true class among the five most probable")
+        )
+    return found
+
+
+def sections(data: ReportData) -> list[Section]:
+    """Return the sections of a classifier, those without content left out."""
+    found = [
+        _confusion_section(data),
+        _classes_section(data),
+        _mistakes_section(data),
+        _samples_section(data),
+    ]
+    return [section for section in found if section is not None]
+
+
+def _confusion_section(data: ReportData) -> Section:
+    results = data.results
+    html = confusion_matrix(results.confusion, data.classes)
+    pairs = results.top_confusions(MAX_CONFUSIONS)
+    if pairs and len(data.classes) > 2:
+        rows = [
+            [
+                short_name(data.classes[truth]),
+                short_name(data.classes[predicted]),
+                f"{number} of {results.counts[truth]}",
+            ]
+            for truth, predicted, number in pairs
+        ]
+        head = ["true class", "predicted as", "images"]
+        html += f"\n<h3>Most frequent confusions</h3>{table(head, rows, numeric=[2])}"
+    return Section("confusion", "Confusion matrix", html)
+
+
+def _classes_section(data: ReportData) -> Section:
+    order = data.results.rank_classes()
+    html = note(
+        "Recall: fraction of the images of a class that are predicted correctly, with its 95 % "
+        "confidence interval (thin line). Precision: fraction of the predictions of a class that "
+        "are correct."
+    )
+    if len(order) <= 2 * MAX_LISTED_CLASSES:
+        html += _class_table(data, order)
+    else:
+        worst = _class_table(data, order[::-1][:MAX_LISTED_CLASSES])
+        best = _class_table(data, order[:MAX_LISTED_CLASSES])
+        every = details(f"All {len(order)} classes, by recall", _class_table(data, order))
+        html += f"<h3>Lowest recall</h3>{worst}\n<h3>Highest recall</h3>{best}\n{every}"
+    return Section("classes", "Metrics per class", html)
+
+
+def _class_table(data: ReportData, labels: Iterable[int]) -> str:
+    head = ["class", "recall", "", "95 % interval", "correct", "precision"]
+    if data.train_counts is not None:
+        head.append("training images")
+    rows = [_class_row(data, label) for label in labels]
+    return table(head, rows, numeric=[1, 3, 4, 5, 6])
+
+
+def _class_row(data: ReportData, label: int) -> list[str]:
+    results = data.results
+    correct = int(results.confusion[label, label])
+    total = int(results.counts[label])
+    low, high = wilson_interval(correct, total)
+    precision = results.precision[label]
+    row = [
+        short_name(data.classes[label]),
+        f"{correct / total:.0%}",
+        bar(correct / total, low, high),
+        f"{low:.0%} to {high:.0%}",
+        f"{correct} of {total}",
+        "never predicted" if math.isnan(precision) else f"{precision:.0%}",
+    ]
+    if data.train_counts is not None:
+        row.append(str(data.train_counts[label]))
+    return row
+
+
+def _mistakes_section(data: ReportData) -> Section | None:
+    title = "Worst mistakes"
+    number = data.results.total - data.results.correct
+    if not number:
+        html = "<p>None: every validation image was classified correctly.</p>"
+        return Section("mistakes", title, html)
+    if not data.mistakes:
+        return None
+    figures = [_mistake(data, index, uri) for index, uri in data.mistakes.items()]
+    shown = f"{len(figures)} of " if len(figures) < number else ""
+    intro = note(
+        f"{shown}{pluralize(number, 'misclassified image')}, lowest probability of the true class "
+        "first. Wrong labels in the data often show up here."
+    )
+    return Section("mistakes", title, intro + tiles(figures))
+
+
+def _mistake(data: ReportData, index: int, uri: str) -> str:
+    truth = int(data.results.labels[index])
+    predicted = int(data.results.predicted[index])
+    probabilities = data.results.probabilities[index]
+    return figure(
+        [image(uri, data.names[index])],
+        f'predicted <b class="bad">{_short(data.classes[predicted])}</b> '
+        f"{probabilities[predicted]:.0%}<br>"
+        f"true <b>{_short(data.classes[truth])}</b> {probabilities[truth]:.0%}<br>"
+        f"{short_name(data.names[index])}",
+    )
+
+
+def _samples_section(data: ReportData) -> Section | None:
+    if not data.samples:
+        return None
+    figures = [
+        figure([image(uri, caption) for uri in uris], escape(shorten(caption, 60)))
+        for caption, uris in data.samples
+    ]
+    mixed = " Mixup or CutMix, which blend two images, are applied on top." if data.mixed else ""
+    intro = note(
+        "The original, then as augmented in the first two epochs. If you cannot recognize the "
+        f"object any more, the augmentation is too strong.{mixed}"
+    )
+    html = intro + tiles(figures, wide=True)
+    return Section("samples", "Training images after augmentation", html)
+
+
+def _short(text: str) -> str:
+    return escape(shorten(text, MAX_CAPTION_NAME))

@@ -1,0 +1,1 @@
+"""Token labelling: label maps from a teacher, and training on them."""

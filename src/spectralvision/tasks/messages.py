@@ -1,0 +1,103 @@
+"""What a training run tells the user: what was found, what is trained, and how long it takes."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from torch import nn
+
+from spectralvision.analysis import count_macs
+from spectralvision.data.images import estimate_median_side
+from spectralvision.data.splits import Data
+from spectralvision.data.workers import count_cores
+from spectralvision.engine.devices import Device
+from spectralvision.engine.model_io import architecture, brings_weights, data_config
+from spectralvision.engine.projection import Projection
+from spectralvision.runs import format_duration
+from spectralvision.tasks.train_config import TrainConfig
+
+PRECISIONS = {
+    "32-true": "float32",
+    "bf16-mixed": "mixed bfloat16",
+    "16-mixed": "mixed float16",
+}
+MAX_DATA_WAIT = 0.1
+"""Fraction of the training time spent waiting for data above which a change is advised."""
+
+
+def describe_data_and_model(config: TrainConfig, data: Data, model: nn.Module) -> Iterator[str]:
+    """Yield two lines: the data found, and the model with its size and cost."""
+    counts = ", ".join(f"{len(images)} {name}" for name, images in data.splits.items())
+    divided = data.facts.get("val_split")
+    origin = ""
+    if divided:
+        origin = f" (val: {_held_out(divided)} of {divided['from']}, seed {divided['seed']})"
+    yield f"data   {data.name}: {len(data.classes)} classes; {counts} images{origin}"
+    millions = sum(parameter.numel() for parameter in model.parameters()) / 1e6
+    is_pretrained = config.pretrained or brings_weights(config.model)
+    weights = "pretrained weights" if is_pretrained else "from scratch"
+    yield (
+        f"model  {architecture(model)}: {millions:.2f} M parameters, {_macs(model)}, {weights}, "
+        f"{config.input_size} x {config.input_size} pixels"
+    )
+
+
+def describe_training(config: Any, device: Device, projection: Projection) -> str:
+    """Return the line about the settings and the expected duration."""
+    trainer = config.trainer
+    processes = f", {trainer.world_size} processes" if trainer.world_size > 1 else ""
+    plural = "" if config.epochs == 1 else "s"
+    precision = PRECISIONS.get(device.precision, device.precision)
+    return (
+        f"train  {config.epochs} epoch{plural}, batch {config.batch_size}, learning rate "
+        f"{config.optimizer.lr:g}, on {device.accelerator} in {precision}{processes}, about "
+        f"{format_duration(projection.seconds)}"
+    )
+
+
+def describe_trial(projection: Projection) -> str:
+    """Return the line about the measured training steps."""
+    memory = ""
+    if projection.memory is not None:
+        memory = f", peak memory {projection.memory / 2**30:.2f} GiB per process"
+    return (
+        f"trial  {projection.images_per_second:.3g} images/s in training steps{memory}, "
+        f"{projection.seconds / 3600:.3g} h in total"
+    )
+
+
+def advise_on_data_wait(
+    fraction: float, config: Any, data: Data, workers: int, device: Device
+) -> str | None:
+    """Return what to change if training has waited for data too long; None if it has not."""
+    if fraction <= MAX_DATA_WAIT:
+        return None
+    start = f"note   {fraction:.0%} of the training time was spent waiting for images: "
+    cores = count_cores() // int(config.trainer.devices)
+    is_cpu = device.accelerator == "cpu"
+    if workers == 0 and cores > 1:
+        return f"{start}--workers {1 if is_cpu else cores} loads them in the background"
+    if is_cpu:
+        return f"{start}loading and computing share the CPU, so smaller files or a GPU help"
+    if workers < cores:
+        return f"{start}more --workers help (now {workers}, with {cores} cores per device)"
+    side = estimate_median_side(data.split("train"))
+    if side > 2 * float(config.input_size):
+        return (
+            f"{start}smaller files help ({side:.0f} pixels on the shorter side, but the model "
+            f"takes {config.input_size})"
+        )
+    return f"{start}faster storage, parquet shards or a machine with more cores help"
+
+
+def _held_out(divided: dict[str, Any]) -> str:
+    if divided["fold"]:
+        return f"fold {divided['fold'][0]} of {divided['fold'][1]}"
+    return f"{divided['fraction']:.0%}"
+
+
+def _macs(model: nn.Module) -> str:
+    size = tuple(data_config(model)["input_size"])
+    try:
+        return f"{count_macs(model, size) / 1e9:.3g} GMACs"
+    except Exception:  # some model of timm's may compute what the meta device cannot
+        return "unknown GMACs"

@@ -1,0 +1,97 @@
+"""Settings of training that every task has. Imports neither torch nor timm."""
+
+from dataclasses import dataclass, field, fields, is_dataclass
+from math import inf
+from typing import Any, ClassVar, Literal, TypeVar, get_type_hints
+
+from spectralvision.engine.optimizer_config import OptimizerConfig
+from spectralvision.engine.trainer_config import TrainerConfig
+from spectralvision.runs import Auto, UserError, check_ranges
+
+T = TypeVar("T", bound="TrainConfig")
+
+RANGES = {
+    "num_classes": (2, inf), "epochs": (1, inf), "batch_size": (2, inf), "input_size": (1, inf),
+    "seed": (0, inf), "workers": (0, inf), "folds": (2, inf), "fold": (1, inf),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """Settings of a training run. `auto` is decided by the data, the model and the machine."""
+
+    task: ClassVar[str]
+    """Name of the task in the registry."""
+    recipe: ClassVar[str]
+    """Name of the recipe."""
+
+    data: str
+    """Data set: digits, a folder of images with one subfolder per class, parquet shards, a timm
+    reader such as torch/cifar10, or synthetic/COUNT for dry runs."""
+    data_dir: str | None = None
+    """Folder where a timm reader finds its files."""
+    num_classes: int | None = None
+    """Number of classes, for streamed readers and synthetic images."""
+    val_fraction: float = 0.2
+    """Fraction of the images held out for validation, if the data has no val split."""
+    folds: int | None = None
+    """K-fold cross-validation: train K models, each validated on a different fold."""
+    fold: int | None = None
+    """Run only this fold, from 1 to --folds."""
+    model: str = "affnet_et"
+    """Model of ours or of timm, or a run folder or hf_hub:OWNER/NAME to start from."""
+    pretrained: bool = False
+    """Start from the model's published weights."""
+    out: str | None = None
+    """Run folder. Default: runs/DATA-MODEL, with -2, -3 ... appended if it exists."""
+    epochs: int | Auto = "auto"
+    """Number of epochs; auto: 15 for digits and from pretrained weights, else 50, up to 200 for
+    few images."""
+    batch_size: int | Auto = "auto"
+    """Images per update, over all processes and accumulation steps; auto: about 30 updates per
+    epoch, 16 to 128 images."""
+    input_size: int | Auto = "auto"
+    """Side of the square input in pixels; auto: twice the side of the images, up to the model's
+    own input size."""
+    seed: int = 0
+    """Random seed; the same seed gives the same result."""
+    workers: int | Auto = "auto"
+    """Data-loading workers per device (auto: one per core in total, none for tiny images); the
+    result does not depend on them."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Device to compute on."""
+    precision: Literal["auto", "32", "bf16-mixed", "16-mixed"] = "auto"
+    """Number format; auto: bf16-mixed where it is fast, else 32."""
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
+
+    def check(self) -> None:
+        """Raise `UserError` for a value that cannot work."""
+        check_ranges(vars(self), RANGES)
+        if self.fold is not None and (self.folds is None or self.fold > self.folds):
+            raise UserError(f"--fold {self.fold} should be between 1 and the number of --folds.")
+        for one in fields(self):
+            group = getattr(self, one.name)
+            if hasattr(group, "check"):
+                group.check()
+
+    def fold_of(self) -> tuple[int, int] | None:
+        """Return (k, n) where the k-th of n folds is held out; None without folds."""
+        if self.fold is None or self.folds is None:
+            return None
+        return self.fold, self.folds
+
+    @classmethod
+    def from_record(cls: type[T], record: dict[str, Any]) -> T:
+        """Return the settings that a run recorded, with every `auto` filled in.
+
+        Raises:
+            TypeError, KeyError: They are not of this version.
+        """
+        hints = get_type_hints(cls)
+        values = dict(record)
+        for one in fields(cls):
+            if is_dataclass(hints[one.name]):
+                group: Any = hints[one.name]
+                values[one.name] = group(**record[one.name])
+        return cls(**values)
