@@ -1,4 +1,4 @@
-"""What a network is and costs: multiply-adds."""
+"""Compute what models cost: multiply-adds, speed and memory. Returns numbers; knows no run."""
 
 from spectralvision.analysis.macs import count_macs
 

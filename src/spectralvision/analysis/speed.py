@@ -1,14 +1,15 @@
-"""How fast networks and their parts run: interleaved runs, medians and quartiles, peak memory, and the forms to run in.
+"""Measure the speed and memory of models: interleaved timing, peak memory, and forms to run in.
 
-Contestants take turns in one process, so that whatever else the machine does falls on all of them alike. What counts is
-the ratio of two medians of one session; a figure by itself is that machine's, on that day.
+Contestants run in turn in one process, so that anything else the machine does affects all of them
+alike. The ratio of two medians of one session is the result; a time alone holds for that machine on
+that day.
 """
 
 import os
 import statistics
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from torch import Tensor, nn
 from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
-Run = Callable[[], object]
+Workload = Callable[[], object]
 Form = Literal["eager", "fused", "compiled", "fused+compiled"]
 FORMS: tuple[Form, ...] = ("eager", "fused", "compiled", "fused+compiled")
 Precision = Literal["32", "bf16", "bf16-mixed"]
@@ -28,105 +29,125 @@ Precision = Literal["32", "bf16", "bf16-mixed"]
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds of one run: the median, and the quartiles around it."""
+    """Seconds per run: median and quartiles."""
 
     median: float
     low: float
     high: float
 
 
-def interleaved(
-    runs: Mapping[str, Run],
+def time_interleaved(
+    workloads: Mapping[str, Workload],
     rounds: int = 10,
     warmup: int = 2,
     device: str = "cpu",
     after: Callable[[], object] = lambda: None,
+    clock: Callable[[], float] = time.perf_counter,
+    show: Callable[[range], Iterable[int]] = iter,
 ) -> dict[str, Timing]:
-    """Times each of `runs`, one after the other in every round.
+    """Time the workloads, one after the other in every round.
 
-    A turn begins with a run that is not timed: memory and caches are then those of this contestant, not the one before.
+    Before each timed run comes one that is not timed: memory and caches are then those of this
+    workload, not of the one before.
 
     Args:
-        runs: What to run, by name.
-        rounds: How often each is timed.
-        warmup: How often each is run before.
-        device: Where they compute; an accelerator is waited for.
-        after: Called after each run, outside of the time.
+        workloads: Functions to time, by name.
+        rounds: Number of timed runs of each.
+        warmup: Number of rounds before, whose times are discarded.
+        device: Device of the computation; an accelerator is synchronized.
+        after: Called after each timed run, outside of the measured time.
+        clock: Returns seconds.
+        show: Iterates over all rounds; may show progress.
     """
-    seconds: dict[str, list[float]] = {name: [] for name in runs}
-    wait = (lambda: None) if device == "cpu" else torch.accelerator.synchronize
-    for number in range(warmup + rounds):
-        for name, run in runs.items():
-            run()
-            wait()
-            start = time.perf_counter()
-            run()
-            wait()
+    seconds: dict[str, list[float]] = {name: [] for name in workloads}
+    synchronize = (lambda: None) if device == "cpu" else torch.accelerator.synchronize
+    for number in show(range(warmup + rounds)):
+        for name, workload in workloads.items():
+            workload()
+            synchronize()
+            start = clock()
+            workload()
+            synchronize()
             if number >= warmup:
-                seconds[name].append(time.perf_counter() - start)
+                seconds[name].append(clock() - start)
             after()
-    return {name: _timing(values) for name, values in seconds.items()}
+    return {name: _summarize(values) for name, values in seconds.items()}
 
 
-def _timing(values: list[float]) -> Timing:
-    low, median, high = statistics.quantiles(values, n=4) if len(values) > 1 else values * 3
+def _summarize(values: list[float]) -> Timing:
+    if len(values) == 1:
+        return Timing(values[0], values[0], values[0])
+    low, median, high = statistics.quantiles(values, n=4)
     return Timing(median, low, high)
 
 
-def peak_memory(run: Run, device: str = "cpu") -> int:
-    """Largest sum of live tensor bytes above those alive before, while `run` runs once.
+def measure_peak_memory(workload: Workload, device: str = "cpu") -> int:
+    """Return the peak of tensor bytes that one run allocates on top of those alive before.
 
-    On the CPU from the profiler's record of allocations, on CUDA from the allocator.
+    On CUDA it comes from the allocator, on the CPU from the profiler's record of allocations.
     """
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
-        run()
+        workload()
         torch.cuda.synchronize()
         return int(torch.cuda.max_memory_allocated() - before)
-    with warnings.catch_warnings(), _silent():
+
+    # 1. Record the allocations
+    with warnings.catch_warnings(), _silence_stderr():
         warnings.simplefilter("ignore")  # the profiler's own
         with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
-            run()
+            workload()
+
+    # 2. Add them up in the order of time
     events: Any = record.profiler.kineto_results.events()  # type: ignore[union-attr]
-    steps = [(one.start_ns(), one.nbytes()) for one in events
-             if one.name() == "[memory]" and one.device_type() == DeviceType.CPU]  # fmt: skip
-    live = peak = 0
-    for _, change in sorted(steps, key=lambda step: step[0]):
+    changes = [
+        (event.start_ns(), event.nbytes())
+        for event in events
+        if event.name() == "[memory]" and event.device_type() == DeviceType.CPU
+    ]
+    live = 0
+    peak = 0
+    for _, change in sorted(changes, key=lambda timed: timed[0]):
         live += change
         peak = max(peak, live)
     return peak
 
 
 @contextmanager
-def _silent() -> Iterator[None]:
-    """Nothing gets to standard error, not even what a library writes past Python: the profiler's start-up notices."""
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+def _silence_stderr() -> Iterator[None]:
+    """Discard standard error, also of native code: the profiler prints start-up notices there."""
+    stderr = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     try:
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+        os.dup2(stderr, 2)
+        os.close(stderr)
         os.close(nowhere)
 
 
-def in_form(model: nn.Module, form: Form) -> nn.Module:
-    """The model as it is, with norms folded, compiled, or both.
+def apply_form(model: nn.Module, form: Form) -> nn.Module:
+    """Return the model as it is ("eager"), with norms folded, compiled, or both.
 
-    Folding is the model's own `fuse()`, for timm's models `timm.utils.reparameterize_model`; it needs evaluation mode.
-    Compiling is `model.compile()` of a copy.
+    Folding calls the model's own `fuse()`, for models of timm `timm.utils.reparameterize_model`; it
+    needs evaluation mode. Compiling calls `compile()` of a copy.
     """
     if "fused" in form:
-        model = model.fuse() if hasattr(model, "fuse") else reparameterize_model(model)  # type: ignore[operator]
+        own: Any = getattr(model, "fuse", None)
+        model = reparameterize_model(model) if own is None else own()
     if "compiled" in form:
         model = deepcopy(model)
         model.compile(dynamic=False)
     return model
 
 
-def inference(model: nn.Module, images: Tensor, precision: Precision = "32") -> Run:
-    """A forward pass without gradients; for "bf16" model and images are in bfloat16, "bf16-mixed" is autocast."""
+def build_inference(model: nn.Module, images: Tensor, precision: Precision = "32") -> Workload:
+    """Return a function that runs a forward pass without gradients.
+
+    For precision "bf16", model and images must be bfloat16; "bf16-mixed" is autocast.
+    """
     model.eval()
 
     def run() -> Tensor:
@@ -136,8 +157,11 @@ def inference(model: nn.Module, images: Tensor, precision: Precision = "32") -> 
     return run
 
 
-def training_step(model: nn.Module, images: Tensor, precision: Precision = "32") -> Run:
-    """Forward, backward of a cross-entropy, and clearing of the gradients; no optimiser."""
+def build_training_step(model: nn.Module, images: Tensor, precision: Precision = "32") -> Workload:
+    """Return a function that runs forward and backward of a cross-entropy and clears the gradients.
+
+    There is no optimizer. Precision is as in `build_inference`.
+    """
     model.train()
 
     def run() -> None:

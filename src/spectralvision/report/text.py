@@ -1,0 +1,33 @@
+"""Escape, shorten and count text for HTML."""
+
+import html
+from collections.abc import Sequence
+
+
+def escape(text: object) -> str:
+    """Escape text for HTML content and attributes; bytes of names that are not UTF-8 become `?`."""
+    return html.escape(str(text).encode("utf-8", "replace").decode("utf-8"), quote=True)
+
+
+def shorten(text: str, limit: int) -> str:
+    """Return at most `limit` characters: both ends with an ellipsis between.
+
+    The middle is cut because long names often differ at their end.
+    """
+    if len(text) <= limit:
+        return text
+    tail = limit // 2
+    return f"{text[: limit - tail - 1]}…{text[-tail:]}"
+
+
+def pluralize(number: int, noun: str) -> str:
+    """Return `1 image`, `2 images`, `2 classes`."""
+    if number == 1:
+        return f"1 {noun}"
+    return f"{number} {noun}{'es' if noun.endswith('s') else 's'}"
+
+
+def join_names(names: Sequence[str], limit: int = 5) -> str:
+    """Return the first `limit` names, comma-separated, and the number of the others."""
+    text = ", ".join(names[:limit])
+    return f"{text} and {len(names) - limit} more" if len(names) > limit else text

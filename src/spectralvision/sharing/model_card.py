@@ -1,0 +1,151 @@
+"""Write the model card of a shared classifier: what it is, how good, its licence, how to use it."""
+
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import EvalResult, ModelCardData
+from torch import nn
+
+from spectralvision.data.open_data import READER_PREFIXES
+from spectralvision.engine.model_io import architecture, data_config, label_titles
+from spectralvision.models import VARIANTS
+from spectralvision.runs import read_json
+
+PAPERS = {
+    "affnet": "[Adaptive frequency filters](https://arxiv.org/abs/2307.14008) (ICCV 2023)",
+    "svt": "[Scattering vision transformer](https://arxiv.org/abs/2311.01310) (NeurIPS 2023)",
+}
+MAX_LISTED_CLASSES = 20
+TASK = "image-classification"
+
+
+def write_card(model: nn.Module, run: Path, name: str, source: str, license: str | None) -> str:
+    """Return the text of README.md: metadata for the Hub, then sections for people.
+
+    Args:
+        model: The model of the run.
+        run: Run folder; data and results come from its `run.json`, if there is one.
+        name: Heading of the card.
+        source: Argument of `create_model`: hf_hub:OWNER/NAME or local-dir:FOLDER.
+        license: Licence of the weights as the Hub writes it, such as apache-2.0; None states none.
+    """
+    record = read_json(run / "run.json") if (run / "run.json").is_file() else {}
+    sections = [
+        _model_section(model),
+        _results_section(record),
+        _usage_section(model, source),
+        _license_section(license),
+    ]
+    text = "\n\n".join([f"# {name}", *sections])
+    return f"---\n{_metadata(record, name, license).to_yaml()}\n---\n\n{text}\n"
+
+
+def _metadata(record: dict[str, Any], name: str, license: str | None) -> ModelCardData:
+    data = _data_name(record)
+    dataset = _published_dataset(data)
+    top1 = _val_top1(record)
+    results = None
+    if data and top1 is not None:
+        results = [
+            EvalResult(
+                task_type=TASK,
+                dataset_type=dataset or "imagefolder",
+                dataset_name=data,
+                dataset_split="validation",
+                metric_type="accuracy",
+                metric_name="top-1",
+                metric_value=round(top1, 4),
+            )
+        ]
+    return ModelCardData(
+        library_name="timm",
+        pipeline_tag=TASK,
+        tags=[TASK, "timm", "transformers", "spectralvision"],
+        license=license,
+        datasets=[dataset] if dataset else None,
+        metrics=["accuracy"] if results else None,
+        model_name=name if results else None,
+        eval_results=results,
+    )
+
+
+def _model_section(model: nn.Module) -> str:
+    name = architecture(model)
+    paper = next((f", {text}" for family, text in PAPERS.items() if name.startswith(family)), "")
+    millions = sum(parameter.numel() for parameter in model.parameters()) / 1e6
+    _, height, width = data_config(model)["input_size"]
+    titles = label_titles(model)
+    listed = ", ".join(titles[:MAX_LISTED_CLASSES])
+    if len(titles) > MAX_LISTED_CLASSES:
+        listed += f" and {len(titles) - MAX_LISTED_CLASSES} more"
+    return (
+        f"`{name}`{paper}: {millions:.2f} M parameters, input {height} x {width} pixels.\n\n"
+        f"Classifies {len(titles)} classes: {listed}."
+    )
+
+
+def _results_section(record: dict[str, Any]) -> str:
+    if record.get("status") == "converted":
+        text = "These are the authors' weights, converted."
+        if reported := record.get("results", {}).get("reported_top1"):
+            text += (
+                f" The authors report {reported} % top-1 accuracy on ImageNet, which was not "
+                "measured here."
+            )
+        return text
+    data = _data_name(record)
+    if not data:
+        return "No metrics were stored with these weights."
+    trained = f"Trained on {data} with spectralvision."
+    top1 = _val_top1(record)
+    if top1 is None:
+        return f"{trained}\n\nThe training did not finish, so there are no metrics."
+    images = record["data"].get("images", {}).get("val", "-")
+    return (
+        f"{trained}\n\n"
+        "| split | images | top-1 accuracy |\n"
+        "|---|---:|---:|\n"
+        f"| val | {images} | {top1:.2%} |\n\n"
+        "The best epoch was selected on these images, so this accuracy is slightly optimistic."
+    )
+
+
+def _usage_section(model: nn.Module, source: str) -> str:
+    is_ours = architecture(model) in VARIANTS
+    package = "spectralvision as sv  # registers its models with timm" if is_ours else "timm"
+    lines = [
+        "## Use",
+        "```python",
+        f"import {package}",
+        f'model = {"sv" if is_ours else "timm"}.create_model("{source}", pretrained=True).eval()',
+        'names = model.pretrained_cfg.get("label_names")  # class names in the order of the logits',
+        "```",
+        f"Command line: `spectralvision predict PHOTO.jpg --model {source}`.",
+    ]
+    if not source.startswith("local-dir:"):
+        repo = source.partition(":")[2]
+        first = "after `import spectralvision`, " if is_ours else ""
+        lines += [
+            "For a copy on disk, the model is `local-dir:FOLDER`.",
+            f"In transformers, {first}use "
+            f'`TimmWrapperForImageClassification.from_pretrained("{repo}")`.',
+        ]
+    return "\n".join(lines)
+
+
+def _license_section(license: str | None) -> str:
+    text = license or "Not stated: ask whoever shared these weights before you use them."
+    return f"## Licence\n{text}"
+
+
+def _data_name(record: dict[str, Any]) -> str | None:
+    return record.get("data", {}).get("name")
+
+
+def _published_dataset(data: str | None) -> str | None:
+    """Return the name of a published data set from that of its reader: torch/cifar10 -> cifar10."""
+    return data.partition("/")[2] if data and data.startswith(READER_PREFIXES) else None
+
+
+def _val_top1(record: dict[str, Any]) -> float | None:
+    return record.get("results", {}).get("val_top1")

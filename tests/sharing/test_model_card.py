@@ -1,0 +1,65 @@
+"""The model card: metadata for the Hub, metrics of the run, and code that runs."""
+
+import json
+import os
+import re
+
+from huggingface_hub import ModelCard
+
+from tests.helpers.run_folders import CLASSES, FILES, make_run
+
+
+def test_a_card_has_the_facts_of_its_run(run, call, tmp_path):
+    code, out, _ = call(run, "me/photos", "--license", "cc-by-4.0", "--dry-run", "--json")
+    assert code == 0
+    result = json.loads(out)
+    card = ModelCard(result["card"])
+    assert card.data.to_dict() == {
+        "library_name": "timm",
+        "pipeline_tag": "image-classification",
+        "license": "cc-by-4.0",
+        "datasets": ["cifar10"],
+        "metrics": ["accuracy"],
+        "tags": ["image-classification", "timm", "transformers", "spectralvision"],
+        "model-index": [
+            {
+                "name": "photos",
+                "results": [
+                    {
+                        "task": {"type": "image-classification"},
+                        "dataset": {
+                            "name": "torch/cifar10",
+                            "type": "cifar10",
+                            "split": "validation",
+                        },
+                        "metrics": [{"type": "accuracy", "value": 0.8333, "name": "top-1"}],
+                    }
+                ],
+            }
+        ],
+    }
+    assert "| val | 6 | 83.33% |" in card.text.splitlines()
+    assert "Classifies 3 classes: blue, green, red." in card.text
+    assert 'timm.create_model("hf_hub:me/photos", pretrained=True)' in card.text
+    assert "`spectralvision predict PHOTO.jpg --model hf_hub:me/photos`" in card.text
+    assert 'TimmWrapperForImageClassification.from_pretrained("me/photos")' in card.text
+    assert [(file["name"], file["bytes"]) for file in result["files"]] == [
+        ("README.md", len(result["card"].encode())),
+        *((file, (run / file).stat().st_size) for file in FILES[1:]),
+    ]
+    assert os.listdir(tmp_path) == []
+
+
+def test_the_code_of_a_card_runs(call, tmp_path):
+    make_run(tmp_path / "run", "affnet_et", {"status": "interrupted", "data": {"name": "photos"}})
+    assert call(tmp_path / "run", "./shared")[0] == 0
+    text = (tmp_path / "shared" / "README.md").read_text()
+    code = re.search(r"```python\n(.*?)```", text, re.DOTALL)[1]
+    names = {}
+    exec(code, names)  # finds the folder beside it
+    assert len(code.splitlines()) == 3
+    assert names["names"] == CLASSES
+    assert "datasets" not in text
+    assert "license:" not in text
+    assert "Not stated: ask whoever shared these weights" in text
+    assert "The training did not finish" in text
