@@ -1,10 +1,10 @@
-# Needs Python >= 3.11 with its venv module, and make. PYTHON=python3.12 chooses another interpreter.
+# Needs Python 3.11 or newer with its venv module. PYTHON=python3.12 chooses another interpreter.
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 RUN := runs/quickstart-$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: setup quickstart test test-slow lint pins
+.PHONY: setup quickstart test test-slow lint pins help-screens
 
 setup: $(READY)
 
@@ -22,7 +22,7 @@ quickstart: setup
 	$(BIN)/spectralvision evaluate --model $(RUN) --data digits
 	$(BIN)/spectralvision predict --model $(RUN) --data digits --num-images 5
 	@echo
-	@echo "Next: spectralvision lives in $(BIN). Try it on a folder of images, one subfolder a class:"
+	@echo "Next: train on your own images, a folder with one subfolder per class:"
 	@echo "  $(BIN)/spectralvision train --data FOLDER"
 	@echo "  $(BIN)/spectralvision predict PHOTO.jpg --model runs/FOLDER-affnet_et"
 	@echo "  $(BIN)/spectralvision models"
@@ -31,7 +31,7 @@ test: setup
 	$(BIN)/python -m pytest -m "not slow" -n auto --dist worksteal
 
 test-slow: setup
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow --durations=15
 
 lint: setup
 	$(BIN)/ruff check .
@@ -41,3 +41,7 @@ lint: setup
 pins: setup
 	$(BIN)/uv pip compile pyproject.toml --extra train --group dev --no-annotate --no-header \
 		--python-version 3.11 --python-platform linux --upgrade -o requirements/dev.txt
+
+# Store what --help shows about tasks and recipes; a test compares it with the code.
+help-screens: setup
+	$(BIN)/python -m spectralvision.commands.describe_options

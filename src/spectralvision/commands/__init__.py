@@ -1,0 +1,98 @@
+"""The verbs of the command, one file each: they run the work and print its result.
+
+Their options are declared in `spectralvision_cli/options`, one file each too, where importing is
+quick.
+"""
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+
+from spectralvision.runs import check_ranges, require_extra
+from spectralvision_cli.help_screens import verb_help
+from spectralvision_cli.options.common import ComputeOptions, VerbOptions
+from spectralvision_cli.parser import parse
+
+if TYPE_CHECKING:  # imports Lightning
+    from spectralvision.engine.infer import InferenceConfig
+
+O = TypeVar("O", bound=VerbOptions)  # noqa: E741
+
+
+class Command(Generic[O]):
+    """A verb with its options, from the words after it."""
+
+    verb: ClassVar[str]
+    kind: type[O]
+    options: O
+
+    def __init__(self, words: Sequence[str]) -> None:
+        (self.options,) = parse(self.verb, words, self.kind)
+
+    @classmethod
+    def help(cls, words: Sequence[str]) -> str:
+        """Return the help, for the words beside --help."""
+        return verb_help(cls.verb)
+
+    def run(self) -> dict[str, Any]:
+        """Do the work; return the result as for --json."""
+        raise NotImplementedError
+
+    def is_silent(self) -> bool:
+        """Return whether this process prints no result: all but the first of several."""
+        return False
+
+    def show(self, result: dict[str, Any]) -> None:
+        """Print the result as text."""
+        raise NotImplementedError
+
+    def conclude(self, result: dict[str, Any]) -> int:
+        """Print remarks on standard error; return the exit code."""
+        return 0
+
+
+def print_table(rows: Sequence[Sequence[str]]) -> None:
+    """Print columns as wide as their longest cell."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        print("  ".join(cells).rstrip())
+
+
+def print_csv(rows: Sequence[Sequence[Any]]) -> None:
+    """Print comma-separated values."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    print(text.getvalue(), end="")
+
+
+def require_train_packages() -> None:
+    """Raise `UserError` without the packages of the extra `train`, which tasks import."""
+    require_extra("train", "lightning", "torchmetrics", "scipy")
+
+
+def inference_config(options: ComputeOptions, devices: int = 1) -> "InferenceConfig":
+    """Return how to run inference.
+
+    Raises:
+        UserError: A value is out of range.
+    """
+    from spectralvision.engine.infer import InferenceConfig
+
+    check_ranges(vars(options), {"batch_size": (1, math.inf), "workers": (0, math.inf)})
+    return InferenceConfig(
+        batch_size=options.batch_size,
+        workers=options.workers,
+        device=options.device,
+        precision=options.precision,
+        devices=devices,
+    )
+
+
+def is_first_process() -> bool:
+    """Return whether this is the only process, or the first of several."""
+    from spectralvision.engine.processes import rank
+
+    return rank() == 0

@@ -1,0 +1,22 @@
+"""The options of every verb, one file each. `VERBS` is the only list of verbs."""
+
+from spectralvision_cli.options.benchmark import BenchmarkOptions
+from spectralvision_cli.options.common import VerbOptions
+from spectralvision_cli.options.convert import ConvertOptions
+from spectralvision_cli.options.evaluate import EvaluateOptions
+from spectralvision_cli.options.models import ModelsOptions
+from spectralvision_cli.options.predict import PredictOptions
+from spectralvision_cli.options.push import PushOptions
+from spectralvision_cli.options.token_labels import TokenLabelsOptions
+from spectralvision_cli.options.train import TrainOptions
+
+VERBS: dict[str, type[VerbOptions]] = {
+    "models": ModelsOptions,
+    "train": TrainOptions,
+    "evaluate": EvaluateOptions,
+    "predict": PredictOptions,
+    "convert": ConvertOptions,
+    "benchmark": BenchmarkOptions,
+    "token-labels": TokenLabelsOptions,
+    "push": PushOptions,
+}
