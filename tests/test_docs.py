@@ -1,38 +1,63 @@
-"""The Python blocks of the documents, run as they stand, in a folder that holds what they name."""
+"""The documents: their Python blocks run, their commands parse, their numbers are measured ones."""
 
 import json
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 import spectralvision as sv
-from spectralvision.tasks.loading import describe, save_model
+from spectralvision.analysis import count_macs
+from spectralvision.cli import main, parse_command
+from spectralvision.models import REPORTED_TOP1
+from spectralvision.runs import write_json
+from spectralvision.tasks.classification.config import ClassificationConfig
+from spectralvision.tasks.training_run import describe_config
 from tests.golden import rule
-from tests.pictures import image_folder, picture
+from tests.helpers.pictures import image_folder, picture
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = ["README.md", *(f"docs/guides/{name}.md" for name in ("python", "released-weights", "sharing"))]
+CARD = "src/spectralvision/models/weights/affnet_et.cifar10.md"
+GUIDES = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs/guides").glob("*.md"))
+DOCUMENTS = ["README.md", "CONTRIBUTING.md", CARD, *GUIDES]
+VERB = r"(?:^|[\s'`/])spectralvision(?:\.cli)? ((?:%s)\b[^`'<>|&;#\n]*)"
+VERBS = "models|train|evaluate|predict|convert|benchmark|token-labels|push"
 
 
-def blocks():
+def blocks(language):
+    """Yield document, line and text of each block of a language."""
     for document in DOCUMENTS:
         text = (ROOT / document).read_text()
-        for match in re.finditer(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
+        for match in re.finditer(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
             line = text[: match.start()].count("\n") + 2
             yield pytest.param(document, line, match[1], id=f"{document}:{line}")
 
 
+def commands():
+    """Yield document and words of each command of this package, in blocks and in prose."""
+    for document in DOCUMENTS:
+        text = (ROOT / document).read_text().replace("\\\n", " ")
+        text = re.sub(r"^```python\n.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
+        for match in re.finditer(VERB % VERBS, text, re.MULTILINE):
+            words = match[1].strip()
+            is_line = match[0].lstrip("\n").startswith("spectralvision")
+            if is_line or " " in words:  # not a verb alone in prose
+                yield pytest.param(words, id=f"{document}:{words}")
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """What the documents speak of: a run, photographs, a checkpoint of the authors' names."""
+    """Return a folder with what the documents name: runs, photographs, a checkpoint."""
     root = tmp_path_factory.mktemp("docs")
     torch.manual_seed(0)
     model = sv.create_model("affnet_et", num_classes=3)
-    describe(model, ["blue", "green", "red"], 64)
-    (root / "runs/photos-affnet_et").mkdir(parents=True)
-    save_model(model, root / "runs/photos-affnet_et")
+    sv.save_run(model, ["blue", "green", "red"], 64, root / "runs/photos-affnet_et")
+    for run in ("runs/photos-affnet_et", "runs/photos", "RUN"):
+        (root / run).mkdir(parents=True, exist_ok=True)
+        write_json(root / run / "run.json", describe_config(ClassificationConfig(data="photos")))
     image_folder(root / "photos/train", 4)
     picture("red", 0).save(root / "photo.jpg")
     torch.save({"state_dict": rule.state(rule.load("affnet_256")[1])}, root / "affnet.pt")
@@ -40,7 +65,7 @@ def folder(tmp_path_factory):
 
 
 @pytest.mark.filterwarnings("ignore", "error:::spectralvision")
-@pytest.mark.parametrize(("document", "line", "code"), list(blocks()))
+@pytest.mark.parametrize(("document", "line", "code"), list(blocks("python")))
 def test_a_block_runs(document, line, code, folder, monkeypatch):
     monkeypatch.chdir(folder)
     if "transformers" in code:
@@ -48,11 +73,25 @@ def test_a_block_runs(document, line, code, folder, monkeypatch):
         pytest.importorskip("accelerate")  # its Trainer
     names = {"__name__": "documented"}
     exec(compile("\n" * (line - 1) + code, str(ROOT / document), "exec"), names)
-    CHECKS.get(next((word for word in CHECKS if word in code), ""), lambda names: None)(names)
+    for word, check in CHECKS.items():
+        if word in code:
+            check(names)
 
 
-def _trained(names):
-    assert (Path("runs/mine/model.safetensors")).exists()
+@pytest.mark.parametrize("words", sorted(set(commands()), key=lambda param: param.id))
+def test_a_command_is_understood(words, folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    words = re.sub(r"\$\w+|\$\(\(.*?\)\)", "1", words)  # shell variables
+    if words.endswith("--help"):
+        assert main(shlex.split(words)) == 0
+    else:
+        parse_command(shlex.split(words))
+
+
+def _saved(names):
+    saved = sv.create_model("local-dir:runs/mine", pretrained=True).eval()
+    x = torch.rand(1, 3, 64, 64)
+    torch.testing.assert_close(saved(x), names["model"].eval()(x))
 
 
 def _classified(names):
@@ -65,17 +104,40 @@ def _features(names):
     assert names["backbone"].feature_info.reduction() == [4, 8, 16, 32]
 
 
+def _mixed(names):
+    assert names["y"].shape == names["z"].shape == names["x"].shape
+    torch.testing.assert_close(names["x_again"], names["x"])
+    torch.testing.assert_close(names["x_back"], names["x"])
+
+
+def _own_mixer(names):
+    model = names["model"]
+    assert sum(isinstance(module, names["MyMixer"]) for module in model.modules()) == 9
+    assert model(torch.rand(1, 3, 64, 64)).shape == (1, 10)
+
+
+def _inverted(names):
+    torch.testing.assert_close(names["y"], names["x"])
+
+
+def _bundled(names):
+    assert names["model"].num_classes == 10
+
+
 def _moved(names):
     before = sv.create_model("local-dir:runs/photos-affnet_et", pretrained=True)
     assert not torch.equal(names["model"].head.fc.weight, before.head.fc.weight)
 
 
 def _wrapped(names):
-    """transformers reads back what it has written, and computes what timm computes on the same weights."""
+    """transformers reads back what it has written, and computes what timm computes."""
     from transformers import TimmWrapperForImageClassification as Wrapper
 
     x = torch.rand(2, 3, 64, 64)
-    saved, trained = Wrapper.from_pretrained("runs/trainer/best").eval(), names["model"].eval().cpu()
+    saved, trained = (
+        Wrapper.from_pretrained("runs/trainer/best").eval(),
+        names["model"].eval().cpu(),
+    )
     torch.testing.assert_close(saved(x).logits, trained(x).logits)
     plain = sv.create_model("local-dir:runs/photos-affnet_et", pretrained=True).eval()
     untouched = Wrapper.from_pretrained("runs/photos-affnet_et").eval()
@@ -86,26 +148,148 @@ def _wrapped(names):
 
 CHECKS = {
     "TrainingArguments": _wrapped,
-    "save_model": _trained,
+    "save_run": _saved,
     "topk": _classified,
     "vectors": _features,
     "optimizer.step()": _moved,
+    "dtcwt2d(x": _mixed,
+    "mixer_layer": _own_mixer,
+    "DTCWTInverse": _inverted,
+    "affnet_et.cifar10": _bundled,
 }
 
 
-def test_every_block_of_the_guide_is_found():
-    assert sum(block.values[0].endswith("python.md") for block in blocks()) == 6
+def test_every_block_and_command_is_found():
+    """The patterns above must not miss what they are for."""
+    found = [block.values[0] for block in blocks("python")]
+    assert found.count("docs/guides/python.md") == 7
+    assert {"README.md", "CONTRIBUTING.md", CARD} <= set(found)
+    for word in CHECKS:
+        assert any(word in block.values[2] for block in blocks("python")), word
+    for document in DOCUMENTS:
+        text = (ROOT / document).read_text()
+        fences = text.count("\n```")
+        known = sum(
+            len(re.findall(rf"^```{one}$", text, re.M)) for one in ("python", "sh", "bash", "")
+        )
+        assert fences == known, f"{document} has a block of an unknown language"
+    starts = [block.values[2] for block in [*blocks("sh"), *blocks("bash")]]
+    lines = [line for block in starts for line in block.splitlines()]
+    written = [line for line in lines if re.match(r"spectralvision \w", line)]
+    parsed = [param.values[0] for param in commands()]
+    assert len(written) > 40
+    for line in written:
+        assert any(line.startswith(f"spectralvision {words}") for words in parsed), line
 
 
-def test_the_speeds_in_the_readme_are_those_of_the_results():
-    from benchmarks.readme_table import BEGIN, END, table
+def test_links_lead_to_files():
+    """Also the anchors of links within the documents."""
+    count = 0
+    for document in DOCUMENTS:
+        path = ROOT / document
+        for target in re.findall(r"\]\(([^)\s]+)\)", path.read_text()):
+            if target.startswith("http"):
+                continue
+            file, _, anchor = target.partition("#")
+            found = (path.parent / file).resolve()
+            assert found.exists(), f"{document}: {target}"
+            if anchor:
+                titles = re.findall(r"^#+ (.*)$", found.read_text(), re.M)
+                assert anchor in [title.lower().replace(" ", "-") for title in titles], target
+            count += 1
+    assert count > 30
 
-    shown = (ROOT / "README.md").read_text().partition(BEGIN)[2].partition(END)[0]
-    assert shown == table(ROOT / "benchmarks/results")
+
+def test_paths_in_code_marks_exist():
+    """Such as `tests/models/test_golden.py`; not those of runs and of data."""
+    count = 0
+    for document in DOCUMENTS:
+        for path in re.findall(
+            r"`((?:src|tests|docs|benchmarks)/[\w./-]+)`", (ROOT / document).read_text()
+        ):
+            if "NAME" not in path:
+                assert (ROOT / path).exists(), f"{document}: {path}"
+                count += 1
+    assert count > 20
+
+
+def between(document, begin, end):
+    _, mark, rest = (ROOT / document).read_text().partition(begin)
+    text, closing, _ = rest.partition(end)
+    assert mark, f"{document} has no {begin}"
+    assert closing, f"{document} has no {end}"
+    return text
+
+
+def test_the_speeds_are_those_of_the_results():
+    from benchmarks import speed_page as page
+
+    cure = "run `python benchmarks/speed_page.py`"
+    assert between("docs/guides/speed.md", page.BEGIN, page.END) == page.table(), cure
+    assert between("README.md", page.BEGIN, page.END) == page.sentence(), cure
+    with Image.open(page.PICTURE) as picture:
+        assert picture.info["Source"] == page.picture_source(), cure
 
 
 def test_the_accuracies_on_their_page_are_those_of_the_results():
-    from benchmarks.accuracy_page import BEGIN, END, PAGE, RESULTS, tables
+    from benchmarks.accuracy_page import BEGIN, END, RESULTS, tables
 
-    shown = PAGE.read_text().partition(BEGIN)[2].partition(END)[0]
-    assert shown == tables(json.loads(RESULTS.read_text())["rows"])
+    rows = json.loads(RESULTS.read_text())["rows"]
+    assert between("docs/guides/accuracy.md", BEGIN, END) == tables(rows)
+
+
+def test_the_accuracies_in_the_text_are_those_of_the_results():
+    rows = json.loads((ROOT / "benchmarks/results/accuracy.json").read_text())["rows"]
+    top1 = {row["model"]: row["test_top1"] for row in rows}
+    ours, theirs = top1["affnet_et"], top1["mobilevit_xxs"]
+    transferred, scratch = (
+        top1[f"affnet_et {start}"] for start in ("from CIFAR-10 weights", "from scratch")
+    )
+    readme = (ROOT / "README.md").read_text()
+    assert f"affnet_et reaches {ours:.0%}".replace("%", " %") in readme
+    assert f"mobilevit_xxs reaches {theirs:.0%}".replace("%", " %") in readme
+    page = (ROOT / "docs/guides/accuracy.md").read_text()
+    assert f"{100 * (ours - theirs):.1f} points ahead of mobilevit_xxs" in page
+    assert f"gains {100 * (transferred - scratch):.1f}" in page
+
+
+def test_the_card_of_the_bundled_model_is_that_of_the_script(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    from benchmarks import ship_weights
+
+    text = (ROOT / CARD).read_text()
+    seen: set[str] = set()
+
+    def group(field):
+        """Return a pattern for a field of the template: the same text wherever it occurs."""
+        name = field[1]
+        if name in seen:
+            return f"(?P={name})"
+        seen.add(name)
+        return rf"(?P<{name}>[\w.,%-]+)"
+
+    pattern = re.sub(r"\\{(\w+)[^}]*\\}", group, re.escape(ship_weights.CARD))
+    match = re.fullmatch(pattern, text)
+    assert match, "the card differs from the template in benchmarks/ship_weights.py"
+    model = sv.create_model("affnet_et.cifar10")
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    assert match["parameters"] == f"{parameters / 1e6:.2f}"
+    accuracy = f"{float(match['test'].rstrip('%')):.1f} %"
+    readme = " ".join((ROOT / "README.md").read_text().split())
+    assert f"reaches {accuracy} on the CIFAR-10 test images" in readme
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/guides/models.md"])
+def test_the_table_of_models(document):
+    text = (ROOT / document).read_text()
+    rows = re.findall(r"^\| (\w+) \| ([\d.]+) M \| ([\d.]+) \| (\d+) \| ([^|]*) \|$", text, re.M)
+    names = [row[0] for row in rows]
+    assert len(rows) == 5 if document == "README.md" else names == sv.list_models()
+    for name, millions, gmacs, side, reported in rows:
+        with torch.device("meta"):
+            model = sv.create_model(name)
+        size = model.default_cfg["input_size"]
+        assert millions == f"{sum(one.numel() for one in model.parameters()) / 1e6:.2f}"
+        assert gmacs == f"{count_macs(model, size) / 1e9:.2f}"
+        assert int(side) == size[1]
+        assert reported.startswith(str(REPORTED_TOP1.get(name, "-"))), name
