@@ -1,15 +1,18 @@
-"""Accuracy side by side, by rules that are the same for every model.
+"""Compare the accuracy of models by rules that are the same for all of them.
 
-python benchmarks/accuracy.py CIFAR10 RUNS [--flowers12 FOLDER]     writes results/accuracy.json
+python benchmarks/accuracy.py CIFAR10 RUNS [--flowers12 FOLDER]
 
-CIFAR10 holds train and test as parquet shards. Each model has the same input size, epochs, batch, augmentation and
-regularisation. Its learning rate is the one of three that is best on a held-out tenth after a short training; then it
-is trained once for each seed, the best epoch is chosen on the held-out tenth, and the test set is used once, for that
-epoch.
-FOLDER (train and test): affnet_et goes on from the first of these runs, and starts from scratch, all else alike.
+Writes benchmarks/results/accuracy.json.
 
-Two trainings at a time run on a core each. RUNS keeps the run folders: what is finished is not done again, what was
-broken off is gone on with.
+CIFAR10 has train and test as parquet shards. All models have the same input size, epochs, batch
+size, augmentation and regularization. The learning rate of each model is the best of three on a
+held-out tenth after a short training. The model is then trained once per seed, the best epoch is
+chosen on the held-out tenth, and the test set is used once, for that epoch.
+FOLDER (train and test): affnet_et is trained from the weights of the first of these runs and from
+scratch, with the same settings.
+
+Two runs are trained at a time, on one core each. RUNS keeps the run folders: finished runs are not
+repeated, interrupted ones are resumed.
 """
 
 import argparse
@@ -34,9 +37,16 @@ RATES = (1e-3, 2e-3, 4e-3)
 SEEDS = (0, 1)
 SEARCH_EPOCHS, EPOCHS, FLOWERS_EPOCHS = 1, 9, 40
 FIELDS = {
-    "input-size": 64, "batch-size": 64, "val-fraction": 0.1, "auto-augment": "none", "color-jitter": 0,
-    "min-scale": 0.5, "label-smoothing": 0.1, "weight-decay": 0.05, "workers": 0,
-}  # fmt: skip
+    "input-size": 64,
+    "batch-size": 64,
+    "val-fraction": 0.1,
+    "auto-augment": "none",
+    "color-jitter": 0,
+    "min-scale": 0.5,
+    "label-smoothing": 0.1,
+    "weight-decay": 0.05,
+    "workers": 0,
+}
 COLUMNS = ("epoch", "train_loss", "train_top1", "val_top1", "images_per_second")
 ALONE = os.environ | {
     "OMP_NUM_THREADS": "1",
@@ -46,7 +56,7 @@ ALONE = os.environ | {
 
 
 def command(*words: object) -> str:
-    """What a command of the project prints."""
+    """Return what a command prints."""
     line = [sys.executable, "-m", "spectralvision.cli", *map(str, words)]
     done = subprocess.run(line, env=ALONE, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -55,18 +65,21 @@ def command(*words: object) -> str:
 
 
 def train(run: Path, **fields: object) -> Path:
-    """The run folder, trained to its end."""
+    """Train a run, or resume it; return its folder."""
     if not (run / "run.json").is_file():
         words = [f"--{name.replace('_', '-')}={value}" for name, value in fields.items()]
         command("train", "--out", run, *words)
     elif read_json(run / "run.json")["status"] != "finished":
         command("train", "--resume", run)
-    print(f"{run.name}: {100 * read_json(run / 'run.json')['results']['val_top1']:.1f} % val", flush=True)
+    print(
+        f"{run.name}: {100 * read_json(run / 'run.json')['results']['val_top1']:.1f} % val",
+        flush=True,
+    )
     return run
 
 
-def tested(run: Path, data: str) -> dict[str, Any]:
-    """The figures of a run; the test set is used once, and its result kept beside the run."""
+def evaluate(run: Path, data: str) -> dict[str, Any]:
+    """Return the metrics of a run. The test set is used once; its result is kept in the folder."""
     if not (run / "test.json").is_file():
         words = ("--model", run, "--data", data, "--split", "test", "--workers", 0, "--json")
         write_json(run / "test.json", json.loads(command("evaluate", *words)))
@@ -74,7 +87,7 @@ def tested(run: Path, data: str) -> dict[str, Any]:
     with (run / "metrics.csv").open() as lines:
         curve = [{name: float(row[name]) for name in COLUMNS} for row in csv.DictReader(lines)]
     return {
-        "seed": record["recipe"]["seed"],
+        "seed": record["config"]["seed"],
         "test_top1": test["top1"],
         "val_top1": record["results"]["val_top1"],
         "minutes": round(record["results"]["seconds"] / 60, 1),
@@ -82,8 +95,8 @@ def tested(run: Path, data: str) -> dict[str, Any]:
     }
 
 
-def searched(pool: ThreadPoolExecutor, data: str, runs: Path) -> dict[str, dict[float, float]]:
-    """val top-1 of each model at each learning rate."""
+def search_rates(pool: ThreadPoolExecutor, data: str, runs: Path) -> dict[str, dict[float, float]]:
+    """Return val top-1 of each model at each learning rate."""
     jobs = {
         (model, rate): pool.submit(
             train, runs / f"search-{model}-{rate}",
@@ -91,12 +104,16 @@ def searched(pool: ThreadPoolExecutor, data: str, runs: Path) -> dict[str, dict[
         )
         for model in MODELS for rate in RATES
     }  # fmt: skip
-    scores = {key: read_json(job.result() / "run.json")["results"]["val_top1"] for key, job in jobs.items()}
+    scores = {
+        key: read_json(job.result() / "run.json")["results"]["val_top1"]
+        for key, job in jobs.items()
+    }
     return {model: {rate: scores[model, rate] for rate in RATES} for model in MODELS}
 
 
-def cifar10(pool: ThreadPoolExecutor, data: str, runs: Path) -> list[dict[str, Any]]:
-    search = searched(pool, data, runs)
+def train_on_cifar10(pool: ThreadPoolExecutor, data: str, runs: Path) -> list[dict[str, Any]]:
+    """Train each model at its best learning rate."""
+    search = search_rates(pool, data, runs)
     best = {model: max(rates, key=rates.__getitem__) for model, rates in search.items()}
     jobs = {
         model: [
@@ -109,19 +126,41 @@ def cifar10(pool: ThreadPoolExecutor, data: str, runs: Path) -> list[dict[str, A
         for model in MODELS
     }  # fmt: skip
     return [
-        row("cifar10", model, [tested(job.result(), data) for job in jobs[model]], learning_rate=best[model],
-            search={str(rate): top1 for rate, top1 in search[model].items()}, epochs=EPOCHS)
+        row(
+            "cifar10",
+            model,
+            [evaluate(job.result(), data) for job in jobs[model]],
+            learning_rate=best[model],
+            search={str(rate): top1 for rate, top1 in search[model].items()},
+            epochs=EPOCHS,
+        )
         for model in MODELS
-    ]  # fmt: skip
+    ]
 
 
-def flowers12(pool: ThreadPoolExecutor, data: str, runs: Path) -> list[dict[str, Any]]:
-    """From our CIFAR-10 weights and from scratch, all else alike, also the learning rate: that for scratch."""
-    fields = {"data": data, "epochs": FLOWERS_EPOCHS, "lr": 1e-3, "input_size": 64, "val_fraction": 0.1, "workers": 0}
-    starts = {"from CIFAR-10 weights": runs / f"cifar10-affnet_et-{SEEDS[0]}", "from scratch": "affnet_et"}
+def train_on_flowers12(pool: ThreadPoolExecutor, data: str, runs: Path) -> list[dict[str, Any]]:
+    """Train from our CIFAR-10 weights and from scratch, both with the learning rate for scratch."""
+    fields = {
+        "data": data,
+        "epochs": FLOWERS_EPOCHS,
+        "lr": 1e-3,
+        "input_size": 64,
+        "val_fraction": 0.1,
+        "workers": 0,
+    }
+    starts = {
+        "from CIFAR-10 weights": runs / f"cifar10-affnet_et-{SEEDS[0]}",
+        "from scratch": "affnet_et",
+    }
     jobs = {
         start: [
-            pool.submit(train, runs / f"flowers12-{start.replace(' ', '-')}-{seed}", model=model, seed=seed, **fields)
+            pool.submit(
+                train,
+                runs / f"flowers12-{start.replace(' ', '-')}-{seed}",
+                model=model,
+                seed=seed,
+                **fields,
+            )
             for seed in SEEDS
         ]
         for start, model in starts.items()
@@ -130,7 +169,7 @@ def flowers12(pool: ThreadPoolExecutor, data: str, runs: Path) -> list[dict[str,
         row(
             "flowers12",
             f"affnet_et {start}",
-            [tested(job.result(), data) for job in jobs[start]],
+            [evaluate(job.result(), data) for job in jobs[start]],
             epochs=FLOWERS_EPOCHS,
         )
         for start in starts
@@ -140,19 +179,28 @@ def flowers12(pool: ThreadPoolExecutor, data: str, runs: Path) -> list[dict[str,
 def row(data: str, model: str, runs: Sequence[dict[str, Any]], **facts: Any) -> dict[str, Any]:
     tests = [run["test_top1"] for run in runs]
     spread = max(tests) - min(tests)
-    return {"data": data, "model": model, **facts, "test_top1": mean(tests), "spread": spread, "runs": list(runs)}
+    return {
+        "data": data,
+        "model": model,
+        **facts,
+        "test_top1": mean(tests),
+        "spread": spread,
+        "runs": list(runs),
+    }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("cifar10")
     parser.add_argument("runs", type=Path)
     parser.add_argument("--flowers12")
     options = parser.parse_args()
     with ThreadPoolExecutor(max_workers=2) as pool:
-        rows = cifar10(pool, options.cifar10, options.runs)
+        rows = train_on_cifar10(pool, options.cifar10, options.runs)
         if options.flowers12:
-            rows += flowers12(pool, options.flowers12, options.runs)
+            rows += train_on_flowers12(pool, options.flowers12, options.runs)
     write_json(OUT, {"provenance": provenance() | {"threads": 1}, "fields": FIELDS, "rows": rows})
 
 

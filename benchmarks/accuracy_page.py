@@ -1,4 +1,6 @@
-"""Writes the tables of docs/guides/accuracy.md and draws docs/images/accuracy.png, from results/accuracy.json.
+"""Write the tables of docs/guides/accuracy.md and draw docs/images/accuracy.png.
+
+The source is benchmarks/results/accuracy.json.
 
 python benchmarks/accuracy_page.py
 """
@@ -15,23 +17,29 @@ DATA = ("cifar10", "flowers12")
 
 
 def tables(rows: list[dict[str, Any]]) -> str:
-    """Markdown: the results on each data set, and how the learning rates were chosen."""
+    """Return Markdown: the results on each data set, and how the learning rates were chosen."""
     text = ""
     for data in DATA:
-        text += f"**{data}**\n\n| model | epochs | test top-1 | apart by | each seed | minutes a run |\n"
+        head = "| model | epochs | test top-1 | spread | each seed | minutes per run |"
+        text += f"**{data}**\n\n{head}\n"
         text += "|---|---:|---:|---:|---|---:|\n"
         for row in (row for row in rows if row["data"] == data):
             each = ", ".join(f"{run['test_top1']:.2%}" for run in row["runs"])
             minutes = ", ".join(f"{run['minutes']:.0f}" for run in row["runs"])
             mean, spread = f"{row['test_top1']:.2%}", f"{100 * row['spread']:.2f} points"
-            text += f"| {row['model']} | {row['epochs']} | {mean} | {spread} | {each} | {minutes} |\n"
+            text += (
+                f"| {row['model']} | {row['epochs']} | {mean} | {spread} | {each} | {minutes} |\n"
+            )
         text += "\n"
     searched = [row for row in rows if "search" in row]
     rates = list(searched[0]["search"])
     text += "**Learning rates tried on cifar10, val top-1 after one epoch**\n\n"
-    text += f"| model | {' | '.join(f'{float(rate):g}' for rate in rates)} |\n|---|{'---:|' * len(rates)}\n"
+    text += f"| model | {' | '.join(f'{float(rate):g}' for rate in rates)} |\n"
+    text += f"|---|{'---:|' * len(rates)}\n"
     for row in searched:
-        cells = [_chosen(row["search"][rate], float(rate) == row["learning_rate"]) for rate in rates]
+        cells = [
+            _chosen(row["search"][rate], float(rate) == row["learning_rate"]) for rate in rates
+        ]
         text += f"| {row['model']} | {' | '.join(cells)} |\n"
     return text
 
@@ -41,7 +49,7 @@ def _chosen(top1: float, chosen: bool) -> str:
 
 
 def draw(rows: list[dict[str, Any]]) -> None:
-    """val top-1 after each epoch, a line a seed."""
+    """Draw val top-1 after each epoch, one line per seed."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator, PercentFormatter
 
@@ -50,7 +58,9 @@ def draw(rows: list[dict[str, Any]]) -> None:
         for number, row in enumerate(row for row in rows if row["data"] == data):
             for run in row["runs"]:
                 label = row["model"] if run is row["runs"][0] else None
-                epochs, scores = zip(*((point["epoch"], point["val_top1"]) for point in run["curve"]), strict=True)
+                epochs, scores = zip(
+                    *((point["epoch"], point["val_top1"]) for point in run["curve"]), strict=True
+                )
                 axes.plot(epochs, scores, color=f"C{number}", label=label)
         axes.set(title=data, xlabel="epoch", ylabel="val top-1", ylim=(None, 1))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))

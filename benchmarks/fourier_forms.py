@@ -1,4 +1,4 @@
-"""Which form of rfft2 + irfft2 is faster in eager mode, by map size: the measurement behind `MATMUL_UP_TO`.
+"""Which form of rfft2 + irfft2 is faster in eager mode, by map size, for `ops/fourier.py`.
 
 python benchmarks/fourier_forms.py [--threads 2]        writes benchmarks/results/fourier_forms.json
 """
@@ -20,17 +20,17 @@ SIZES = [(side, side) for side in SIDES] + [(30, 47), (47, 30), (16, 17), (32, 3
 FORMS = ("fft", "matmul")
 
 
-def there_and_back(x: Tensor, form: str) -> Tensor:
+def round_trip(x: Tensor, form: str) -> Tensor:
     return irfft2(*rfft2(x, form), x.shape[-2:], form)  # type: ignore[arg-type]
 
 
 def seconds(x: Tensor, rounds: int = 15) -> dict[str, float]:
-    """Median of interleaved runs, after a warm-up."""
+    """Return the median of interleaved runs, after a warm-up."""
     times: dict[str, list[float]] = {form: [] for form in FORMS}
     for i in range(rounds + 3):
         for form in FORMS:
             start = time.perf_counter()
-            there_and_back(x, form)
+            round_trip(x, form)
             if i >= 3:
                 times[form].append(time.perf_counter() - start)
     return {form: statistics.median(values) for form, values in times.items()}
@@ -51,7 +51,9 @@ def main() -> None:
             print(rows[-1])
     facts = {"measured": provenance()}
     out = Path(__file__).parent / "results/fourier_forms.json"
-    out.write_text(json.dumps({**facts, "device": "cpu", "dtype": "float32", "rows": rows}, indent=1) + "\n")
+    out.write_text(
+        json.dumps({**facts, "device": "cpu", "dtype": "float32", "rows": rows}, indent=1) + "\n"
+    )
 
 
 if __name__ == "__main__":

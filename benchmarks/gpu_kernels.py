@@ -2,10 +2,12 @@
 
 python benchmarks/gpu_kernels.py        prints; as a section of `gpu.py` it is written to its file
 
-Three questions for each mixer, size and dtype: how far values and gradients are from plain PyTorch in float32; how long
-a forward and a training pass take in eager PyTorch, compiled, and with the kernels; and what share of its roofline each
-kernel reaches. The roofline of a launch is the longer of two times: the bytes that it must move over the measured rate
-of a copy, and its multiply-adds over the measured rate of a large product in its dtype. 0.5 is aimed at.
+For each mixer, size and dtype: the error of values and gradients against plain PyTorch in float32;
+the time of a forward pass and of a training step in eager PyTorch, compiled, and with the kernels;
+and the fraction of its roofline that each kernel reaches. The roofline of a launch is the longer of
+two times: the bytes it must move over the measured rate of a copy, and its multiply-adds over the
+measured rate of a large product in its dtype. The target is 0.5. Sizes with a faster kernel than
+the compiled op belong into `FASTER_FROM_ELEMENTS` of `spectralvision.ops.kernel_choice`.
 Letters: B batch, C channels, I features of a group, H W rows and columns, V = W // 2 + 1.
 """
 
@@ -16,18 +18,41 @@ import torch
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
-from spectralvision.analysis.speed import interleaved
+from spectralvision.analysis.speed import time_interleaved
 from spectralvision.mixers import AdaptiveFrequencyFilter, ScatteringMixer
-from spectralvision.mixers.accelerated import Accelerated
+from spectralvision.ops.kernel_choice import FASTER_FROM_ELEMENTS, device_name
 
 LAST = torch.channels_last
 TARGET = 0.5
 ROUNDS = 20
-Costs = dict[str, tuple[float, float]]  # of each kernel: bytes moved and multiply-adds, all its launches of a pass
+# For each kernel: bytes moved and multiply-adds of all its launches in one step.
+Costs = dict[str, tuple[float, float]]
+OPS = (
+    "adaptive_frequency_filter",
+    "scattering_channel_mixing",
+    "scattering_channel_token_mixing",
+)
+
+
+class WithKernels(nn.Module):
+    """A mixer that runs its Triton kernel, whatever the table of measurements contains."""
+
+    def __init__(self, mixer: nn.Module) -> None:
+        super().__init__()
+        self.mixer = mixer
+
+    def forward(self, x: Tensor) -> Tensor:
+        saved = dict(FASTER_FROM_ELEMENTS)
+        FASTER_FROM_ELEMENTS.update({(op, device_name(x.device), x.dtype): 0 for op in OPS})
+        try:
+            return self.mixer(x)
+        finally:
+            FASTER_FROM_ELEMENTS.clear()
+            FASTER_FROM_ELEMENTS.update(saved)
 
 
 def rates() -> dict[str, float]:
-    """What the machine does: bytes of a copy, and multiply-adds of large products, a second."""
+    """Return bytes per second of a copy, and multiply-adds per second of large products."""
     x, y = torch.empty(2, 1 << 28, device="cuda", dtype=torch.uint8)
     found = {"copy bytes/s": 2 * x.numel() / _median(lambda: y.copy_(x))}
     for dtype in (torch.float32, torch.bfloat16):
@@ -37,14 +62,18 @@ def rates() -> dict[str, float]:
 
 
 def _median(run: Callable[[], object]) -> float:
-    return interleaved({"it": run}, rounds=ROUNDS, device="cuda")["it"].median
+    return time_interleaved({"it": run}, rounds=ROUNDS, device="cuda")["it"].median
 
 
 def filter_costs(batch: int, chans: int, groups: int, height: int, width: int, size: int) -> Costs:
-    """Of the adaptive filter with its skip, forward and back: `ops/adaptive_filter.py`."""
+    """Return the costs of the adaptive filter with its skip: `ops/triton/adaptive_filter.py`."""
     half, maps, features = width // 2 + 1, batch * chans, chans // groups
     moved = maps * height * width * size  # bytes of a tensor like x
-    rows, columns, layer = 2 * height * width * half, 4 * height**2 * half, 4 * features * height * half
+    rows, columns, layer = (
+        2 * height * width * half,
+        4 * height**2 * half,
+        4 * features * height * half,
+    )
     return {
         "columns_forward": (2 * moved, maps * (rows + 2 * columns + 2 * layer)),
         "columns_backward": (3 * moved, maps * (2 * rows + 3 * columns + 6 * layer)),
@@ -53,26 +82,41 @@ def filter_costs(batch: int, chans: int, groups: int, height: int, width: int, s
 
 
 def mlp_costs(batch: int, chans: int, groups: int, height: int, width: int, size: int) -> Costs:
-    """Of the channel mixing of the scattering mixer: `ops/complex_mlp.py`."""
+    """Return the costs of the scattering mixer's channel mixing: `ops/triton/complex_mlp.py`."""
     numbers = batch * 6 * (height // 2) * (width // 2) * chans  # complex
     layer = 4 * numbers * chans // groups
-    # Back: one layer recomputed, and of each layer the gradients of its input and its weight.
+    # Backward: one layer recomputed, and of each layer the gradients of its input and its weight.
     return {"forward": (4 * numbers * size, 2 * layer), "backward": (6 * numbers * size, 5 * layer)}
 
 
 def cases() -> list[tuple[str, nn.Module, tuple[int, ...], Callable[..., Costs], int]]:
-    """Name, mixer, shape, costs, groups."""
+    """Return name, mixer, shape, costs and groups of each case."""
     found: list[tuple[str, nn.Module, tuple[int, ...], Callable[..., Costs], int]] = []
     for chans, side in ((128, 32), (256, 16), (320, 8), (128, 64)):
-        found.append((f"AFF {chans} x {side} x {side}", AdaptiveFrequencyFilter(chans), (64, chans, side, side),
-                      filter_costs, 8))  # fmt: skip
-    found.append(("scattering, channel", ScatteringMixer(64, mixing="channel"), (32, 64, 56, 56), mlp_costs, 4))
+        found.append(
+            (
+                f"AFF {chans} x {side} x {side}",
+                AdaptiveFrequencyFilter(chans),
+                (64, chans, side, side),
+                filter_costs,
+                8,
+            )
+        )
+    found.append(
+        (
+            "scattering, channel",
+            ScatteringMixer(64, mixing="channel"),
+            (32, 64, 56, 56),
+            mlp_costs,
+            4,
+        )
+    )
     found.append(("scattering, channel_token", ScatteringMixer(64), (32, 64, 56, 56), mlp_costs, 4))
     return found
 
 
 def passes(module: nn.Module, x: Tensor, toward: Tensor) -> dict[str, Callable[[], object]]:
-    """A forward pass without gradients, and a forward and a backward pass."""
+    """Return a forward pass without gradients, and a forward and backward pass."""
     x = x.detach().requires_grad_()
     leaves = [x, *module.parameters()]
 
@@ -84,19 +128,23 @@ def passes(module: nn.Module, x: Tensor, toward: Tensor) -> dict[str, Callable[[
 
 
 def errors(mixer: nn.Module, x: Tensor, toward: Tensor) -> dict[str, float]:
-    """Norm of the difference over the norm, of the value and each gradient, against the mixer in float32."""
+    """Return the relative error (norm) of value and gradients against the mixer in float32."""
     names = ["y", "x", *(name for name, _ in mixer.named_parameters())]
     results = []
-    for module, dtype in ((Accelerated(mixer), x.dtype), (mixer, torch.float32)):
+    for module, dtype in ((WithKernels(mixer), x.dtype), (mixer, torch.float32)):
         leaves = [x.detach().to(dtype).requires_grad_(), *mixer.parameters()]
         y = module(leaves[0])
         results.append([y, *torch.autograd.grad(y, leaves, toward.to(y.dtype))])
     pairs = zip(names, *results, strict=True)
-    return {name: ((one.float() - other).norm() / other.norm()).item() for name, one, other in pairs}
+    return {
+        name: ((one.float() - other).norm() / other.norm()).item() for name, one, other in pairs
+    }
 
 
-def shares(run: Callable[[], object], costs: Costs, dtype: torch.dtype, machine: dict[str, float]) -> dict[str, Any]:
-    """Of each kernel in `costs` that `run` launches: microseconds, and the share of its roofline."""
+def roofline_fractions(
+    run: Callable[[], object], costs: Costs, dtype: torch.dtype, machine: dict[str, float]
+) -> dict[str, Any]:
+    """Return microseconds and the fraction of the roofline for each kernel that `run` launches."""
     run()
     torch.cuda.synchronize()
     with profile(activities=[ProfilerActivity.CUDA]) as record:
@@ -108,29 +156,46 @@ def shares(run: Callable[[], object], costs: Costs, dtype: torch.dtype, machine:
         if event.key in costs:
             moved, products = costs[event.key]
             seconds = 1e-6 * event.device_time_total / ROUNDS
-            times = {"bytes": moved / machine["copy bytes/s"], "products": products / machine[f"{dtype} MACs/s"]}
-            found[event.key] = {"microseconds": 1e6 * seconds, "bound": max(times, key=lambda bound: times[bound]),
-                                "share": max(times.values()) / seconds, "target share": TARGET}  # fmt: skip
+            times = {
+                "bytes": moved / machine["copy bytes/s"],
+                "products": products / machine[f"{dtype} MACs/s"],
+            }
+            found[event.key] = {
+                "microseconds": 1e6 * seconds,
+                "bound": max(times, key=lambda bound: times[bound]),
+                "fraction": max(times.values()) / seconds,
+                "target": TARGET,
+            }
     return found
 
 
-def measured(name: str, mixer: nn.Module, x: Tensor, costs: Costs, machine: dict[str, float]) -> dict[str, Any]:
-    """One mixer on one input."""
+def measure(
+    name: str, mixer: nn.Module, x: Tensor, costs: Costs, machine: dict[str, float]
+) -> dict[str, Any]:
+    """Measure one mixer on one input."""
     toward = torch.randn_like(x)
-    forms = {"eager": mixer, "compiled": torch.compile(mixer, dynamic=False), "kernels": Accelerated(mixer)}
+    forms = {
+        "eager": mixer,
+        "compiled": torch.compile(mixer, dynamic=False),
+        "kernels": WithKernels(mixer),
+    }
     runs = {form: passes(module, x, toward) for form, module in forms.items()}
     row: dict[str, Any] = {"mixer": name, "shape": list(x.shape), "dtype": str(x.dtype)}
     row["errors"] = errors(mixer, x, toward)
     for work in ("forward", "training"):
-        timings = interleaved({form: run[work] for form, run in runs.items()}, rounds=ROUNDS, device="cuda")
-        row[work] = {form: {"milliseconds": 1e3 * one.median, "ratio": timings["eager"].median / one.median}
-                     for form, one in timings.items()}  # fmt: skip
-    row["kernels"] = shares(runs["kernels"]["training"], costs, x.dtype, machine)
+        timings = time_interleaved(
+            {form: run[work] for form, run in runs.items()}, rounds=ROUNDS, device="cuda"
+        )
+        row[work] = {
+            form: {"milliseconds": 1e3 * one.median, "ratio": timings["eager"].median / one.median}
+            for form, one in timings.items()
+        }
+    row["kernels"] = roofline_fractions(runs["kernels"]["training"], costs, x.dtype, machine)
     return row
 
 
 def kernels(released: Any = None) -> list[dict[str, Any]]:
-    """All mixers, float32 and bfloat16. One that fails is noted, and the others are measured."""
+    """Measure all mixers in float32 and bfloat16; a failure is recorded, the others continue."""
     machine, found = rates(), []
     for name, mixer, shape, costs, groups in cases():
         mixer = mixer.cuda()
@@ -140,9 +205,13 @@ def kernels(released: Any = None) -> list[dict[str, Any]]:
             chans = shape[1] // (2 if getattr(mixer, "mixing", "") == "channel_token" else 1)
             moved = costs(shape[0], chans, groups, *shape[2:], x.element_size())
             try:
-                row = measured(name, mixer, x, moved, machine)
-            except Exception as problem:  # a kernel that does not compile there, too
-                row = {"mixer": name, "dtype": str(dtype), "failed": f"{type(problem).__name__}: {problem}"[:500]}
+                row = measure(name, mixer, x, moved, machine)
+            except Exception as problem:  # including kernels that do not compile on this device
+                row = {
+                    "mixer": name,
+                    "dtype": str(dtype),
+                    "failed": f"{type(problem).__name__}: {problem}"[:500],
+                }
             found.append(row)
             print(row, flush=True)
     return found
@@ -150,5 +219,5 @@ def kernels(released: Any = None) -> list[dict[str, Any]]:
 
 if __name__ == "__main__":
     if not torch.cuda.is_available():
-        raise SystemExit("this measures a CUDA device, and torch finds none.")
+        raise SystemExit("this benchmark needs a CUDA device, but torch finds none.")
     kernels()

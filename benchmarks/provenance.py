@@ -1,4 +1,4 @@
-"""What a result was measured with: versions, processor, threads, commit."""
+"""Record what a result was measured with: versions, processor, threads, commit."""
 
 import platform
 import subprocess
@@ -10,9 +10,10 @@ import torch
 
 
 def provenance() -> dict[str, Any]:
-    """For the head of a results file; `commit` ends in + where the checkout held changes."""
+    """Return the head of a results file; `commit` ends in + where the checkout had changes."""
     return {
-        "commit": _git("rev-parse", "--short", "HEAD") + ("+" if _git("status", "--porcelain", "--", "src") else ""),
+        "commit": _git("rev-parse", "--short", "HEAD")
+        + ("+" if _git("status", "--porcelain", "--", "src") else ""),
         "python": platform.python_version(),
         "torch": torch.__version__,
         "timm": version("timm"),
@@ -22,7 +23,9 @@ def provenance() -> dict[str, Any]:
 
 
 def _git(*arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["git", *arguments], cwd=Path(__file__).parent, capture_output=True, text=True, check=False
+    )
     return done.stdout.strip()
 
 
@@ -31,4 +34,7 @@ def _processor() -> str:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         return platform.processor()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
+    return next(
+        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")),
+        "unknown",
+    )

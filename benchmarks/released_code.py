@@ -1,8 +1,9 @@
-"""The authors' released code, made importable from checkouts beside this one: never copied, for side-by-side runs only.
+"""Import the authors' released code from local checkouts, for side-by-side runs only.
 
-`DIR` holds the repositories microsoft/TokenMixers (MIT) and badripatro/svt (no licence: run it, do not read it while
-writing code here), each in a folder of its own name. What they import and no longer find is put into `sys.modules`
-first. The environment needs, besides ours: "setuptools<80" pytorch_wavelets==1.3.0 requests ujson psutil
+`DIR` contains the repositories microsoft/TokenMixers (MIT) and badripatro/svt (no licence: run it,
+but do not read it while writing code here), each in a folder of its own name. Nothing is copied.
+Modules that they import and that no longer exist are put into `sys.modules` first. The environment
+needs in addition: "setuptools<80" pytorch_wavelets==1.3.0 requests ujson psutil
 opencv-python-headless pycocotools.
 """
 
@@ -44,11 +45,17 @@ class ReleasedCode:
         self.svt_root = folder / "svt"
         for root in (self.affnet_root, self.svt_root):
             if not root.is_dir():
-                raise SystemExit(f"{root} is missing: clone microsoft/TokenMixers and badripatro/svt into {folder}.")
+                raise SystemExit(
+                    f"{root} is missing: clone microsoft/TokenMixers and badripatro/svt "
+                    f"into {folder}."
+                )
         _stand_in(
-            "timm.models.layers", **{n: getattr(timm.layers, n) for n in ("DropPath", "to_2tuple", "trunc_normal_")}
+            "timm.models.layers",
+            **{n: getattr(timm.layers, n) for n in ("DropPath", "to_2tuple", "trunc_normal_")},
         )
-        _stand_in("timm.models.registry", register_model=lambda function: function)  # ours keep their names
+        _stand_in(
+            "timm.models.registry", register_model=lambda function: function
+        )  # ours keep their names
         sys.path[:0] = [str(self.affnet_root), str(self.svt_root)]
 
     def network(self, name: str, token_label: bool = False) -> nn.Module:

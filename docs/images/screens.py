@@ -1,6 +1,7 @@
-"""Draws the screens of the README: a training in a terminal of 80 columns, and its report in a browser.
+"""Record the pictures of the README: a training in a terminal, and its report.
 
-python docs/images/screens.py      trains digits in a temporary folder; needs pyte and a headless chromium
+Run `python docs/images/screens.py`. It trains on `digits` in a temporary folder and needs pyte and
+a headless chromium.
 """
 
 import os
@@ -17,58 +18,94 @@ from PIL import Image, ImageDraw, ImageFont
 
 HERE = Path(__file__).parent.resolve()
 RUN = "runs/digits"
-COLUMNS, LINES = 80, 5
-WIDTH, HEIGHT = 1200, 1560  # of the report's screen, CSS pixels
-PAPER, INK = "#16181d", "#d6d9df"
-NAMED = {"default": INK, "brown": "#c9a227", "cyan": "#39b3c4", "magenta": "#c678dd", "green": "#59a869"}
+COMMAND = ["spectralvision", "train", "--data", "digits", "--out", RUN]
+
+COLUMNS, LINES = 86, 5  # of the terminal
+CELL_HEIGHT_PIXELS = 30
+FONT_SIZE_PIXELS = 22
+MARGIN_PIXELS = 20
+BACKGROUND = "#16181d"
+FOREGROUND = "#d6d9df"
+COLOURS = {
+    "default": FOREGROUND,
+    "brown": "#c9a227",
+    "cyan": "#39b3c4",
+    "magenta": "#c678dd",
+    "green": "#59a869",
+}
+
+REPORT_WIDTH_PIXELS, REPORT_HEIGHT_PIXELS = 1200, 1560
+CHROMIUM = [
+    "chromium",
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--hide-scrollbars",
+    f"--window-size={REPORT_WIDTH_PIXELS},{REPORT_HEIGHT_PIXELS}",
+]
 
 
-def train(stop: str) -> pyte.Screen:
-    """What the terminal shows once `stop` is on it; the training then goes on to its end."""
+def record_training(moment: str) -> pyte.Screen:
+    """Train to the end; return the screen as it was two seconds after `moment` appeared on it."""
+    # 1. Start the command in a terminal
     screen = pyte.Screen(COLUMNS, LINES)
     stream = pyte.ByteStream(screen)
-    words = ["spectralvision", "train", "--data", "digits", "--out", RUN]
-    screen.draw("$ " + " ".join(words))
+    screen.draw("$ " + " ".join(COMMAND))
     screen.linefeed()
     screen.carriage_return()
     pid, terminal = pty.fork()
     if pid == 0:
         os.environ |= {"COLUMNS": str(COLUMNS), "LINES": str(LINES), "TERM": "xterm-256color"}
-        os.execvp(Path(sys.executable).parent / words[0], words)
-    shown = None
+        os.execvp(Path(sys.executable).parent / COMMAND[0], COMMAND)
+
+    # 2. Read what it prints until it ends
+    recorded = None
     while True:
         try:
             stream.feed(os.read(terminal, 65536))
-        except OSError:  # it has ended
-            return shown or screen
-        if shown is None and any(stop in line for line in screen.display):
+        except OSError:  # the command has ended
+            return recorded or screen
+        if recorded is None and any(moment in line for line in screen.display):
             time.sleep(2)
             stream.feed(os.read(terminal, 65536))
-            shown = pyte.Screen(COLUMNS, LINES)
-            shown.buffer.update({row: dict(line) for row, line in screen.buffer.items()})
+            recorded = pyte.Screen(COLUMNS, LINES)
+            recorded.buffer.update({row: dict(line) for row, line in screen.buffer.items()})
 
 
-def drawn(screen: pyte.Screen) -> Image.Image:
-    font = ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSansMono.ttf"), 22)
-    across, down = font.getlength("M"), 30
-    image = Image.new("RGB", (round(across * COLUMNS) + 40, down * LINES + 40), PAPER)
+def draw_screen(screen: pyte.Screen) -> Image.Image:
+    """Return an image of a terminal's screen."""
+    fonts = Path(matplotlib.get_data_path()) / "fonts/ttf"
+    font = ImageFont.truetype(str(fonts / "DejaVuSansMono.ttf"), FONT_SIZE_PIXELS)
+    cell_width = font.getlength("M")
+    width = round(cell_width * COLUMNS) + 2 * MARGIN_PIXELS
+    height = CELL_HEIGHT_PIXELS * LINES + 2 * MARGIN_PIXELS
+    image = Image.new("RGB", (width, height), BACKGROUND)
     pen = ImageDraw.Draw(image)
     for row, line in screen.buffer.items():
         for column, cell in line.items():
-            colour = NAMED.get(cell.fg) or (f"#{cell.fg}" if len(cell.fg) == 6 else INK)
-            pen.text((20 + column * across, 20 + row * down), cell.data, colour, font)
+            rgb = f"#{cell.fg}" if len(cell.fg) == 6 else FOREGROUND
+            place = (
+                MARGIN_PIXELS + column * cell_width,
+                MARGIN_PIXELS + row * CELL_HEIGHT_PIXELS,
+            )
+            pen.text(place, cell.data, COLOURS.get(cell.fg, rgb), font)
     return image
+
+
+def capture_report(path: Path) -> None:
+    """Save a screenshot of the run's report."""
+    page = (Path(RUN) / "report.html").resolve().as_uri()
+    subprocess.run([*CHROMIUM, f"--screenshot={path}", page], check=True)
+    image = Image.open(path).convert("RGB").quantize(128)
+    image.save(path, optimize=True)
 
 
 def main() -> None:
     os.chdir(tempfile.mkdtemp())
-    drawn(train("Epoch 3/")).quantize(32).save(HERE / "training.png", optimize=True)
-    words = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--hide-scrollbars"]
-    page = (Path(RUN) / "report.html").resolve().as_uri()
-    subprocess.run(
-        ["chromium", *words, f"--window-size={WIDTH},{HEIGHT}", f"--screenshot={HERE / 'report.png'}", page], check=True
-    )
-    Image.open(HERE / "report.png").convert("RGB").quantize(128).save(HERE / "report.png", optimize=True)
+    screen = record_training("Epoch 3/")
+    draw_screen(screen).quantize(32).save(HERE / "training.png", optimize=True)
+    capture_report(HERE / "report.png")
 
 
 if __name__ == "__main__":

@@ -1,21 +1,24 @@
-"""Draws docs/images/ship.png, which `make quickstart` shows to the classifier in the package."""
+"""Draw docs/images/ship.png, which `make quickstart` classifies with the bundled model."""
 
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-SIDE = 256
-HORIZON = 150
+SIDE_PIXELS = 256
+HORIZON_PIXELS = 150  # below the top
 
 
 def main() -> None:
-    rows = np.linspace(0, 1, SIDE)[:, None]
+    # 1. Sky, sea and noise
+    rows = np.linspace(0, 1, SIDE_PIXELS)[:, None]
     sky = (1 - rows) * (120, 165, 215) + rows * (235, 240, 245)
     sea = (1 - rows) * (95, 135, 165) + rows * (25, 60, 95)
-    column = np.where(np.arange(SIDE)[:, None] < HORIZON, sky, sea)
-    noise = np.random.default_rng(0).normal(0, 5, (SIDE, SIDE, 1))
+    column = np.where(np.arange(SIDE_PIXELS)[:, None] < HORIZON_PIXELS, sky, sea)
+    noise = np.random.default_rng(0).normal(0, 5, (SIDE_PIXELS, SIDE_PIXELS, 1))
     image = Image.fromarray((column[:, None] + noise).clip(0, 255).astype("uint8"))
+
+    # 2. The ship, bottom to top
     draw = ImageDraw.Draw(image)
     draw.polygon([(28, 142), (232, 136), (212, 176), (50, 176)], fill=(45, 50, 60))  # hull
     draw.polygon([(40, 168), (216, 168), (212, 176), (50, 176)], fill=(140, 45, 40))
@@ -26,7 +29,11 @@ def main() -> None:
     draw.rectangle((112, 62, 130, 92), fill=(170, 60, 45))  # funnel
     draw.rectangle((112, 62, 130, 70), fill=(35, 35, 40))
     draw.line((190, 138, 190, 70), fill=(60, 60, 65), width=3)  # mast
-    image.filter(ImageFilter.GaussianBlur(1)).save(Path(__file__).with_suffix(".png"), optimize=True)
+
+    # 3. Soften the edges
+    image.filter(ImageFilter.GaussianBlur(1)).save(
+        Path(__file__).with_suffix(".png"), optimize=True
+    )
 
 
 if __name__ == "__main__":
