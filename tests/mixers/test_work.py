@@ -49,10 +49,10 @@ BOTH = ScatteringMixer(64, (16, 16))
         (FILTER, (1, 128, 16, 16), 2, 1),
         # and both transforms as one product each
         (FILTER, (1, 128, 8, 8), 4, 4),
-        # one copy to concatenate the parts; the transforms are operators, see below
-        (CHANNEL, (1, 64, 16, 16), 2, 3),
+        # one copy to concatenate the parts; 9 products to split and 6 to join, see below
+        (CHANNEL, (1, 64, 16, 16), 17, 7),
         # and the width, and a convolution
-        (BOTH, (1, 64, 16, 16), 5, 4),
+        (BOTH, (1, 64, 16, 16), 20, 7),
     ],
 )
 def test_mixers(part, shape, products, copies):

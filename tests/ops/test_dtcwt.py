@@ -138,7 +138,7 @@ def test_split_and_join_of_the_channels_last_form_are_registered_operators_with_
     checks = ("test_schema", "test_autograd_registration", "test_faketensor")
     for maps, filters in ((x, "legall"), (x[:, :4], "qshift_06")):
         args = (maps, filters, "analysis")
-        torch.library.opcheck(dtcwt_channels_last.split, args, test_utils=checks)
+        torch.library.opcheck(dtcwt_channels_last.split_operator, args, test_utils=checks)
 
     def there_and_back(x: Tensor) -> Tensor:
         return synthesise_channels_last(

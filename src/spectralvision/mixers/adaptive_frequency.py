@@ -13,6 +13,7 @@ from spectralvision.ops.adaptive_frequency import (
 )
 from spectralvision.ops.fourier import irfft2, rfft2
 from spectralvision.ops.precision import no_autocast, working_dtype
+from spectralvision.ops.torchscript import reject_torchscript
 
 
 class AdaptiveFrequencyFilter(nn.Module):
@@ -31,6 +32,8 @@ class AdaptiveFrequencyFilter(nn.Module):
     Raises:
         ValueError: dim is not a multiple of groups, or threshold < 0.
     """
+
+    __prepare_scriptable__ = reject_torchscript
 
     def __init__(
         self,

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from spectralvision.ops.checks import check_real_maps
 from spectralvision.ops.resize_scattering import (
     resize_gain,
     resize_width_bias,
@@ -24,6 +25,7 @@ from spectralvision.ops.scattering import (
     scattering_channel_mixing,
     scattering_channel_token_mixing,
 )
+from spectralvision.ops.torchscript import reject_torchscript
 
 Mixing = Literal["channel", "channel_token"]
 
@@ -53,6 +55,8 @@ class ScatteringMixer(nn.Module):
         ValueError: dim does not match the groups, the mixing is unknown, or the resolution is not
             positive.
     """
+
+    __prepare_scriptable__ = reject_torchscript
 
     def __init__(
         self,
@@ -100,7 +104,8 @@ class ScatteringMixer(nn.Module):
         return {name for name, _ in self.named_parameters(recurse=False)}
 
     def forward(self, x: Tensor) -> Tensor:
-        """Mix maps (B, C, H, W)."""
+        """Mix real maps (B, C, H, W)."""
+        check_real_maps(x, "ScatteringMixer", ndim=4)
         if self.mixing == "channel":
             return self.scatter(x)
         local, spectral = x.chunk(2, dim=1)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from spectralvision.mixers import AdaptiveFrequencyFilter, ScatteringMixer
 from spectralvision.ops.chunking import chunked_inference
+from spectralvision.ops.torchscript import reject_torchscript
 
 Size = tuple[int, int]
 MixerLayer = Callable[[int, Size], nn.Module]  # (dim, resolution) -> mixer on (B, dim, H, W)
@@ -38,8 +39,10 @@ class SpectralBackbone(nn.Module):
     stem: nn.Module
     stages: nn.Sequential
     feature_info: list[dict[str, Any]]
+    num_prefix_tokens: int = 0
     grad_checkpointing: bool = False
     chunk_elements: int = 1 << 20  # of the input of the stem or a stage
+    __prepare_scriptable__ = reject_torchscript
 
     def forward(self, x: Tensor) -> Tensor:
         """Compute logits (B, num_classes) of images (B, in_chans, H, W)."""
@@ -92,10 +95,24 @@ class SpectralBackbone(nn.Module):
         stop_early: bool = False,
         output_fmt: str = "NCHW",
         intermediates_only: bool = False,
-    ) -> list[Tensor] | tuple[Tensor, list[Tensor]]:
-        """Return the feature maps of the stages in `indices`, as in timm.
+        return_prefix_tokens: bool = False,
+        output_dict: bool = False,
+    ) -> Any:
+        """Return the feature maps (B, C, H, W) of the stages in `indices`, as in timm.
 
-        Maps are always normalised, so `norm` has no effect.
+        Args:
+            x: Images (B, in_chans, H, W).
+            indices: Stages; the last n for a number, all for None. Maps are in the network's order.
+            norm: No effect, since maps are always normalised.
+            stop_early: Skip the stages after the last index.
+            output_fmt: Only "NCHW".
+            intermediates_only: Return the list of maps instead of (features, maps).
+            return_prefix_tokens: Pair each map with its prefix tokens (B, n, C), if there are any.
+            output_dict: Return a dictionary of `image_intermediates`, and, where they are
+                requested, `image_intermediates_prefix` and `image_features`.
+
+        Raises:
+            ValueError: an index is out of range, or another output format.
         """
         if output_fmt != "NCHW":
             raise ValueError(
@@ -103,7 +120,21 @@ class SpectralBackbone(nn.Module):
             )
         take = absolute_indices(len(self.stages), indices)
         x, maps = self.forward_stages(self.run(self.stem, x), take, stop_early)
-        return maps if intermediates_only else (self.forward_final(x), maps)
+        with_prefix = return_prefix_tokens and self.num_prefix_tokens > 0
+        prefixes = self.prefix_tokens(x, take, maps) if with_prefix else []
+        if output_dict:
+            result: dict[str, Any] = {"image_intermediates": maps}
+            if with_prefix:
+                result["image_intermediates_prefix"] = prefixes
+            if not intermediates_only:
+                result["image_features"] = self.forward_final(x)
+            return result
+        outputs = list(zip(maps, prefixes, strict=True)) if with_prefix else maps
+        return outputs if intermediates_only else (self.forward_final(x), outputs)
+
+    def prefix_tokens(self, x: Tensor, indices: list[int], maps: list[Tensor]) -> list[Tensor]:
+        """Return the prefix tokens for the maps of the stages in `indices`; x: the last stage's."""
+        raise NotImplementedError
 
     @torch.jit.ignore
     def set_grad_checkpointing(self, enable: bool = True) -> None:

@@ -25,14 +25,15 @@ def build_variant(
     variant: str,
     pretrained: bool,
     reported: str,
-    feature_cfg: dict,
+    default_feature_cfg: dict[str, Any],
     **kwargs: Any,
 ) -> nn.Module:
     """Build a registered variant with timm.
 
     Args:
-        model_cls, variant, pretrained, feature_cfg, kwargs: as in timm's `build_model_with_cfg`.
+        model_cls, variant, pretrained, kwargs: as in timm's `build_model_with_cfg`.
         reported: what the authors report for the variant, for the error message.
+        default_feature_cfg: what a `feature_cfg` among kwargs does not set.
 
     Raises:
         ValueError: weights are requested, and neither the variant nor the caller's `pretrained_cfg`
@@ -52,7 +53,7 @@ def build_variant(
         model_cls,
         variant,
         pretrained,
-        feature_cfg=feature_cfg,
+        feature_cfg=default_feature_cfg | (kwargs.pop("feature_cfg", None) or {}),
         pretrained_filter_fn=checkpoint_filter_fn,
         **kwargs,
     )

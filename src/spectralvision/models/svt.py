@@ -67,14 +67,15 @@ class SVT(SpectralBackbone):
     With an auxiliary head (`token_label=True`) the logits are those of the class token plus 0.5 x
     the largest token logit of each class.
 
-    Args: in_chans, num_classes, drop_rate, drop_path_rate: as in timm. global_pool: "token" (the
-    class token), "avg" (mean of the normalised tokens) or "" (all). img_size: input size that the
-    scattering weights belong to; they are interpolated for others. output_stride: only 32.
-    stem_dim: channels of the convolutions of the stem. dims, depths, mlp_ratios: of the four
-    stages. Attention has dim / 32 heads. scattering_stages: number of stages, from the first, that
-    mix by scattering, the others by attention. mixing: of the scattering mixers, "channel_token"
-    or "channel". token_label: whether to build the auxiliary head. mixer_layer: builds a mixer (B,
-    dim, H, W) -> the same from (dim, resolution), in place of the scattering mixers.
+    Args: in_chans, num_classes, drop_rate, attn_drop_rate, drop_path_rate: as in timm. global_pool:
+    "token" (the class token), "avg" (mean of the normalised tokens) or "" (all). img_size: input
+    size that the scattering weights belong to; they are interpolated for others. output_stride:
+    only 32. stem_dim: channels of the convolutions of the stem. dims, depths, mlp_ratios: of the
+    four stages. Attention has dim / 32 heads. scattering_stages: number of stages, from the first,
+    that mix by scattering, the others by attention. mixing: of the scattering mixers,
+    "channel_token" or "channel". token_label: whether to build the auxiliary head. mixer_layer:
+    builds a mixer (B, dim, H, W) -> the same from (dim, resolution), in place of the scattering
+    mixers.
 
     Raises:
         ValueError: another output stride or pooling, scattering_stages outside 0..4, or a number of
@@ -99,6 +100,7 @@ class SVT(SpectralBackbone):
         token_label: bool = False,
         mixer_layer: MixerLayer | None = None,
         drop_rate: float = 0.0,
+        attn_drop_rate: float = 0.0,
         drop_path_rate: float = 0.0,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
@@ -132,7 +134,7 @@ class SVT(SpectralBackbone):
         def build_stage_mixer(stage: int) -> nn.Module:
             dim, resolution = dims[stage], resolutions[stage]
             if stage >= scattering_stages:
-                return Attention(dim, _num_heads(dim), **factory)
+                return Attention(dim, _num_heads(dim), attn_drop_rate, **factory)
             if mixer_layer is None:
                 return ScatteringMixer(dim, resolution, mixing, **factory)
             own_mixers.append(build_mixer(mixer_layer, dim, resolution, **factory))
@@ -158,7 +160,7 @@ class SVT(SpectralBackbone):
         # 3. Class token and heads
         self.num_features = self.head_hidden_size = dims[-1]
         self.class_block: ClassBlock | None = ClassBlock(
-            dims[-1], _num_heads(dims[-1]), mlp_ratios[-1], **factory
+            dims[-1], _num_heads(dims[-1]), mlp_ratios[-1], attn_drop_rate, **factory
         )
         self.head_drop = nn.Dropout(drop_rate)
         self.head = _build_head(dims[-1], num_classes, **factory)
@@ -167,12 +169,12 @@ class SVT(SpectralBackbone):
 
     def forward_final(self, x: Tensor) -> Tensor:
         """Compute normalised tokens (B, 1 + N, C), class token first, from maps (B, C, h, w)."""
-        tokens = self.norm(x).flatten(2).mT
+        tokens = self.norm(x).flatten(2).transpose(-2, -1)
         if self.class_block is None:  # pruned to feature maps
             c = tokens.mean(dim=1, keepdim=True)
         else:
             norm: Any = self.norm  # LayerNorm2d normalizes maps, its base class tokens
-            c = nn.LayerNorm.forward(norm, self.class_block(x.flatten(2).mT))
+            c = nn.LayerNorm.forward(norm, self.class_block(x.flatten(2).transpose(-2, -1)))
         return torch.cat([c, tokens], dim=1)
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
@@ -204,12 +206,26 @@ class SVT(SpectralBackbone):
         # 2. Classify the tokens and swap those of the box back
         features = self.forward_final(x)
         tokens = self.aux_head(features[:, NUM_PREFIX_TOKENS:])  # (B, N, classes)
-        tokens = exchange(tokens.mT.unflatten(-1, grid), box).flatten(2).mT
+        tokens = (
+            exchange(tokens.transpose(-2, -1).unflatten(-1, grid), box).flatten(2).transpose(-2, -1)
+        )
         return TokenLabelOutput(self.head(self.head_drop(features[:, 0])), tokens, Box(*box))
 
     def normalize_map(self, stage: int, x: Tensor) -> Tensor:
         """Return a stage's output as a feature map: the last one takes the network's norm."""
         return self.norm(x) if stage == len(self.feature_info) - 1 else x
+
+    def prefix_tokens(self, x: Tensor, indices: list[int], maps: list[Tensor]) -> list[Tensor]:
+        """Return the class token (B, 1, C) for each map: in the last stage that of the network.
+
+        In the others it is the mean of the tokens, from which the class block starts.
+        """
+        return [
+            self.forward_final(x)[:, :NUM_PREFIX_TOKENS]
+            if i == len(self.feature_info) - 1
+            else y.flatten(2).mean(dim=2).unsqueeze(1)
+            for i, y in zip(indices, maps, strict=True)
+        ]
 
     def _pool(self, x: Tensor) -> Tensor:
         if self.global_pool == "token":

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from timm.layers import DropPath, LayerNorm2d
+from timm.layers import DropPath, LayerNorm2d, use_fused_attn
 from torch import Tensor, nn
 
 from spectralvision.ops.chunking import chunked_inference
@@ -23,24 +23,49 @@ class Pointwise(nn.Conv2d):
         super().__init__(in_chans, out_chans, 1, **factory)
 
 
+class DotProductAttention(nn.Module):
+    """Attention of every head, softmax(q k^T / sqrt(d)) v, on (B, heads, N, d).
+
+    It is fused unless timm's `set_fused_attn(False)` was called before construction, or
+    `fused_attn` is set to False later. Only the unfused form has an output of `attn_drop`, the
+    attention (B, heads, N, N), which `timm.utils.AttentionExtract` returns.
+    """
+
+    def __init__(self, head_dim: int, drop: float) -> None:
+        super().__init__()
+        self.scale = head_dim**-0.5
+        self.fused_attn = use_fused_attn()
+        self.attn_drop = nn.Dropout(drop)
+
+    def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        if self.fused_attn:
+            drop = self.attn_drop.p if self.training else 0.0
+            return F.scaled_dot_product_attention(q, k, v, dropout_p=drop)
+        attn = (self.scale * q) @ k.transpose(-2, -1)
+        return self.attn_drop(attn.softmax(dim=-1)) @ v
+
+
 class Attention(nn.Module):
     """Multi-head attention with q and (k, v) as two layers; as a mixer, of all tokens to all."""
 
-    def __init__(self, dim: int, num_heads: int, **factory: Any) -> None:
+    def __init__(self, dim: int, num_heads: int, attn_drop: float = 0.0, **factory: Any) -> None:
         super().__init__()
         self.num_heads = num_heads
         self.q = Pointwise(dim, dim, **factory)
         self.kv = Pointwise(dim, 2 * dim, **factory)
+        self.attn = DotProductAttention(dim // num_heads, attn_drop)
         self.proj = Pointwise(dim, dim, **factory)
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Attend from the tokens of x (B, C, H, W) to those of `context`, by default its own."""
         heads = (self.num_heads, -1)
-        q = self.q(x).flatten(2).mT.unflatten(-1, heads).transpose(1, 2)  # (B, heads, N, C / heads)
-        kv = self.kv(x if context is None else context).flatten(2).mT
+        q = (
+            self.q(x).flatten(2).transpose(-2, -1).unflatten(-1, heads).transpose(1, 2)
+        )  # (B, heads, N, C / heads)
+        kv = self.kv(x if context is None else context).flatten(2).transpose(-2, -1)
         k, v = kv.unflatten(-1, (2, *heads)).permute(2, 0, 3, 1, 4).unbind(0)
-        out = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
-        return self.proj(out.mT.unflatten(2, x.shape[2:]))
+        out = self.attn(q, k, v).transpose(1, 2).flatten(2)
+        return self.proj(out.transpose(-2, -1).unflatten(2, x.shape[2:]))
 
 
 class DepthwiseMlp(nn.Module):
@@ -80,11 +105,13 @@ class Block(nn.Module):
 class ClassBlock(nn.Module):
     """The class token: mean of the tokens, refined by attention to itself and them, and an MLP."""
 
-    def __init__(self, dim: int, num_heads: int, mlp_ratio: float, **factory: Any) -> None:
+    def __init__(
+        self, dim: int, num_heads: int, mlp_ratio: float, attn_drop: float = 0.0, **factory: Any
+    ) -> None:
         super().__init__()
         hidden = int(dim * mlp_ratio)
         self.norm1 = nn.LayerNorm(dim, eps=1e-6, **factory)
-        self.attn = Attention(dim, num_heads, **factory)
+        self.attn = Attention(dim, num_heads, attn_drop, **factory)
         self.norm2 = nn.LayerNorm(dim, eps=1e-6, **factory)
         self.fc1 = nn.Linear(dim, hidden, **factory)
         self.act = nn.GELU()
@@ -93,8 +120,10 @@ class ClassBlock(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """Compute the class token (B, 1, C) from tokens (B, N, C)."""
         c = tokens.mean(dim=1, keepdim=True)
-        context = self.norm1(torch.cat([c, tokens], dim=1)).mT.unsqueeze(2)  # (B, C, 1, 1 + N)
-        c = c + self.attn(context[..., :1], context).flatten(2).mT
+        context = (
+            self.norm1(torch.cat([c, tokens], dim=1)).transpose(-2, -1).unsqueeze(2)
+        )  # (B, C, 1, 1 + N)
+        c = c + self.attn(context[..., :1], context).flatten(2).transpose(-2, -1)
         return c + self.fc2(self.act(self.fc1(self.norm2(c))))
 
 

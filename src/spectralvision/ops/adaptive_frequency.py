@@ -14,11 +14,13 @@ The skip in (3) is in the authors' code, not in the paper's figure: `inner_skip=
 Letters: B batch, C channels, G groups, H W rows and columns, U V frequencies.
 """
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from spectralvision.ops.chunking import chunked_groups
 from spectralvision.ops.complex_linear import Activation, Parts, complex_mlp
+from spectralvision.ops.empty_batch import accept_empty_batch
 from spectralvision.ops.fourier import fourier_filter
 from spectralvision.ops.kernel_choice import with_kernel
 from spectralvision.ops.precision import float32_island
@@ -27,6 +29,7 @@ CHUNK_ELEMENTS = 160 << 10  # of x: 640 KiB in float32, and what is computed fro
 
 
 @chunked_groups(CHUNK_ELEMENTS, {"w1": 1, "b1": 1, "w2": 1, "b2": 1})
+@accept_empty_batch
 @with_kernel("spectralvision.ops.triton.adaptive_filter")
 @float32_island
 def adaptive_frequency_filter(
@@ -73,4 +76,11 @@ def adaptive_frequency_mask(
 ) -> Parts:
     """Return the mask (re, im), equation (2), for a spectrum (re, im), each (B, G, C / G, U, V)."""
     mask_re, mask_im = complex_mlp(re, im, w1, b1, w2, b2, act)
-    return F.softshrink(mask_re, threshold), F.softshrink(mask_im, threshold)  # (2)
+    return softshrink(mask_re, threshold), softshrink(mask_im, threshold)  # (2)
+
+
+def softshrink(x: Tensor, threshold: float) -> Tensor:
+    """Return x moved towards zero by `threshold`; traced as operators that all runtimes have."""
+    if torch.jit.is_tracing():
+        return x - x.clamp(-threshold, threshold)
+    return F.softshrink(x, threshold)

@@ -66,7 +66,8 @@ def chunked_groups(
         @wraps(function)
         def run(*args: Any) -> Tensor:
             x = args[0]
-            if must_run_whole(x, *(arg for arg in args if isinstance(arg, nn.Module))):
+            modules = (arg for arg in args if isinstance(arg, nn.Module))
+            if must_run_whole(x, *modules) or len(x) == 0:
                 return function(*args)
             elements = run.chunk_elements  # type: ignore[attr-defined]
 
@@ -162,11 +163,11 @@ def _in_chunks_of_groups(
 
 
 def _empty_like(first: Tensor, *shape: int) -> Tensor:
-    """Return an empty tensor with the dtype and memory format of `first`."""
-    channels_last = (
-        first.ndim == 4
-        and not first.is_contiguous()
-        and first.is_contiguous(memory_format=torch.channels_last)
-    )
-    order = torch.channels_last if channels_last else torch.contiguous_format
-    return torch.empty(shape, dtype=first.dtype, memory_format=order)
+    """Return an empty tensor with the dtype and memory format of `first`.
+
+    It is derived from `first`, so that it belongs to the same transform of torch.func.
+    """
+    if first.ndim == 4 and first.stride(1) == 1 and not first.is_contiguous():  # channels last
+        batch, chans, height, width = shape
+        return first.new_empty(batch, height, width, chans).permute(0, 3, 1, 2)
+    return first.new_empty(shape)

@@ -20,6 +20,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from spectralvision.ops.precision import no_autocast
+from spectralvision.ops.products import affine, matmul
+
 Activation = Callable[[Tensor], Tensor]
 Parts = tuple[Tensor, Tensor]
 
@@ -27,7 +30,8 @@ Parts = tuple[Tensor, Tensor]
 def complex_linear(re: Tensor, im: Tensor, weight: Tensor, bias: Tensor | None = None) -> Parts:
     """Apply one block-diagonal complex linear layer, equation (1), shared by all positions.
 
-    Consecutive layers keep the parts stacked: see `complex_mlp`.
+    Consecutive layers keep the parts stacked: see `complex_mlp`. Computed outside autocast, in the
+    dtype of its arguments.
 
     Args:
         re, im: real, (..., G, I, N): groups, features, positions.
@@ -55,9 +59,11 @@ def complex_linear(re: Tensor, im: Tensor, weight: Tensor, bias: Tensor | None =
             f"the bias of this weight must have shape {(2, *weight.shape[1::2])}, "
             f"got {tuple(bias.shape)}"
         )
-    out = stacked_matrix(weight).mT @ torch.cat([re, im], dim=-2)  # (2): (..., G, 2O, N)
-    if bias is not None:
-        out = out + stacked_bias(bias).mT
+    with no_autocast(re):
+        matrix = stacked_matrix(weight).transpose(-2, -1)
+        out = matmul(matrix, torch.cat([re, im], dim=-2))  # (2): (..., G, 2O, N)
+        if bias is not None:
+            out = out + stacked_bias(bias).transpose(-2, -1)
     out_re, out_im = out.chunk(2, dim=-2)
     return out_re, out_im
 
@@ -77,8 +83,8 @@ def complex_mlp(
     """
     z = torch.cat([part.movedim(0, 2) for part in (re, im)], dim=1)  # (G, 2I, B, ...)
     positions = z.shape[2:]
-    z = act(torch.baddbmm(stacked_bias(b1).mT, stacked_matrix(w1).mT, z.flatten(2)))
-    z = torch.baddbmm(stacked_bias(b2).mT, stacked_matrix(w2).mT, z)  # (3)
+    z = act(affine_columns(z.flatten(2), w1, b1))
+    z = affine_columns(z, w2, b2)  # (3)
     out_re, out_im = z.unflatten(2, positions).movedim(2, 0).chunk(2, dim=2)
     return out_re, out_im
 
@@ -91,11 +97,17 @@ def complex_mlp_channels_last(
     z = torch.cat([part.unflatten(-1, (groups, -1)) for part in (re, im)], dim=-1)  # (..., G, 2I)
     positions = z.shape[:-2]
     z = z.flatten(0, -3).transpose(0, 1)  # (G, N, 2I)
-    z = act(torch.baddbmm(stacked_bias(b1), z, stacked_matrix(w1)))
-    z = torch.baddbmm(stacked_bias(b2), z, stacked_matrix(w2))  # (3)
+    z = act(affine(stacked_bias(b1), z, stacked_matrix(w1)))
+    z = affine(stacked_bias(b2), z, stacked_matrix(w2))  # (3)
     z = z.unflatten(-1, (2, -1)).unflatten(1, positions)  # (G, ..., 2, I)
     out_re, out_im = z.movedim((-2, 0), (0, -2)).flatten(-2).unbind(0)
     return out_re, out_im
+
+
+def affine_columns(z: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Return M^T z + b' of equation (2) for stacked parts z with features first, (G, 2I, N)."""
+    matrix = stacked_matrix(weight).transpose(-2, -1)
+    return affine(stacked_bias(bias).transpose(-2, -1), matrix, z)
 
 
 def complex_product(one: Parts, other: Parts) -> Parts:

@@ -43,6 +43,7 @@ from spectralvision.ops.dtcwt_channels_last import (
 )
 from spectralvision.ops.dtcwt_conv import analyse_conv, synthesise_conv
 from spectralvision.ops.dtcwt_matmul import analyse_matmul, synthesise_matmul
+from spectralvision.ops.empty_batch import accept_empty_batch
 from spectralvision.ops.precision import no_autocast, working_dtype
 from spectralvision.ops.wavelet_filters import BIORTS
 from spectralvision.ops.wavelet_filters import biort as biort_filters
@@ -103,6 +104,7 @@ def dtcwt2d(
     return Pyramid(low.to(x.dtype), tuple(highpass))
 
 
+@accept_empty_batch
 def dtcwt2d_level(low: Tensor, level: int, biort: str, qshift: str) -> Level:
     """Compute one level, counted from 0: x or the previous lowpass -> lowpass, re, im."""
     check_real_maps(low, "dtcwt2d", ndim=4)
@@ -145,6 +147,7 @@ def idtcwt2d(
     return _crop_to_size(x, size).to(lowpass.dtype)
 
 
+@accept_empty_batch
 def idtcwt2d_level(
     low: Tensor, re: Tensor, im: Tensor, level: int, biort: str, qshift: str
 ) -> Tensor:

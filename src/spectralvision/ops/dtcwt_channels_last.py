@@ -11,7 +11,7 @@ in the result.
 
 The forward level is `split` with the analysis filters, the inverse level is `join` with the
 transposed synthesis filters. Each is the other's gradient, so nothing has to be kept for the
-backward pass. Both are registered operators, which compilers call without tracing into them.
+backward pass. Compilers call both as registered operators, without tracing into them.
 Layouts: x (B, H, W, C); lowpass (B, m, m', C); bands (2, B, 6, h, w, C), the first axis is (re,
 im).
 """
@@ -33,6 +33,7 @@ from spectralvision.ops.dtcwt_matrices import (
     order_by_parity,
     outer_rows,
 )
+from spectralvision.ops.precision import no_autocast
 from spectralvision.ops.tables import table
 from spectralvision.ops.wavelet_filters import BIORTS
 
@@ -57,10 +58,10 @@ def analyse_channels_last(x: Tensor, filters: str) -> tuple[Tensor, Tensor, Tens
 def synthesise_channels_last(low: Tensor, re: Tensor, im: Tensor, filters: str) -> Tensor:
     """Invert one level: lowpass (B, C, 2h, 2w), re and im (B, C, 6, h, w) -> x (B, C, H, W)."""
     if not _fold_batch(low):
-        bands = (part.permute(0, 2, 3, 4, 1) for part in (re, im))
-        return join(low.permute(0, 2, 3, 1), *bands, filters, "synthesis").permute(0, 3, 1, 2)
-    last = (part.movedim((0, 1), (-2, -1)).flatten(-2).unsqueeze(0) for part in (low, re, im))
-    x = join(*last, filters, "synthesis")
+        re, im = (part.permute(0, 2, 3, 4, 1) for part in (re, im))
+        return join(low.permute(0, 2, 3, 1), re, im, filters, "synthesis").permute(0, 3, 1, 2)
+    last, re, im = (part.movedim((0, 1), (-2, -1)).flatten(-2)[None] for part in (low, re, im))
+    x = join(last, re, im, filters, "synthesis")
     return x.squeeze(0).unflatten(-1, low.shape[:2]).permute(2, 3, 0, 1)
 
 
@@ -79,35 +80,33 @@ def _fold_batch(x: Tensor) -> bool:
     return x.shape[1] < MIN_CHANNELS
 
 
-@torch.library.custom_op("spectralvision::dtcwt_split", mutates_args=())
 def split(x: Tensor, filters: str, bank: str) -> tuple[Tensor, Tensor]:
     """Split x into lowpass and bands.
 
     `bank`: "analysis" filters, or "synthesis" for the transposed synthesis filters.
     """
-    form = dtcwt_depthwise.split if _use_depthwise(x, filters) else split_matmul
-    return form(x.contiguous(), filters, bank)
+    if torch.compiler.is_compiling():
+        return split_operator(x, filters, bank)
+    return Split.apply(x, filters, bank)
 
 
-@torch.library.custom_op("spectralvision::dtcwt_join", mutates_args=())
 def join(low: Tensor, re: Tensor, im: Tensor, filters: str, bank: str) -> Tensor:
     """Join lowpass, re and im (B, 6, h, w, C) to x, the transpose of `split`."""
+    if torch.compiler.is_compiling():
+        return join_operator(low, re, im, filters, bank)
+    return Join.apply(low, re, im, filters, bank)
+
+
+def _split(x: Tensor, filters: str, bank: str) -> tuple[Tensor, Tensor]:
+    form = dtcwt_depthwise.split if _use_depthwise(x, filters) else split_matmul
+    with no_autocast(x):  # a backward pass may run inside autocast
+        return form(x.contiguous(), filters, bank)
+
+
+def _join(low: Tensor, re: Tensor, im: Tensor, filters: str, bank: str) -> Tensor:
     form = dtcwt_depthwise.join if _use_depthwise(low, filters) else join_matmul
-    return form(low.contiguous(), re.contiguous(), im.contiguous(), filters, bank)
-
-
-@split.register_fake
-def _(x: Tensor, filters: str, bank: str) -> tuple[Tensor, Tensor]:
-    batch, height, width, chans = x.shape
-    step = 1 if filters in BIORTS else 2
-    low = x.new_empty(batch, height // step, width // step, chans)
-    return low, x.new_empty(2, batch, 6, height // step // 2, width // step // 2, chans)
-
-
-@join.register_fake
-def _(low: Tensor, re: Tensor, im: Tensor, filters: str, bank: str) -> Tensor:
-    sides = _map_sides(re.shape[2], re.shape[3], filters)
-    return low.new_empty(low.shape[0], *sides, low.shape[3])
+    with no_autocast(low):
+        return form(low.contiguous(), re.contiguous(), im.contiguous(), filters, bank)
 
 
 def _save_bank(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
@@ -115,16 +114,74 @@ def _save_bank(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
 
 
 def _split_backward(ctx: Any, low: Tensor, bands: Tensor) -> tuple[Tensor, None, None]:
-    return join(low, *bands.unbind(0), *ctx.bank), None, None
+    re, im = bands.unbind(0)
+    return join(low, re, im, *ctx.bank), None, None
 
 
-def _join_backward(ctx: Any, x: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
+def _join_backward(ctx: Any, x: Tensor) -> tuple[Tensor | None, ...]:
     low, bands = split(x, *ctx.bank)
     return low, *bands.unbind(0), None, None
 
 
-split.register_autograd(_split_backward, setup_context=_save_bank)
-join.register_autograd(_join_backward, setup_context=_save_bank)
+class Split(torch.autograd.Function):
+    """`split` with the derivatives and the vmap rule of a linear map on each image."""
+
+    forward = staticmethod(_split)
+    setup_context = staticmethod(_save_bank)
+    backward = staticmethod(_split_backward)
+
+    @staticmethod
+    def jvp(ctx: Any, x: Tensor, *bank: None) -> tuple[Tensor, Tensor]:
+        return split(x, *ctx.bank)
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int | None, ...], x: Tensor, *bank: str) -> Any:
+        low, bands = split(x.movedim(in_dims[0] or 0, 0).flatten(0, 1), *bank)
+        each = (info.batch_size, -1)
+        return (low.unflatten(0, each), bands.unflatten(1, each)), (0, 1)
+
+
+class Join(torch.autograd.Function):
+    """`join` with the derivatives and the vmap rule of a linear map on each image."""
+
+    forward = staticmethod(_join)
+    setup_context = staticmethod(_save_bank)
+    backward = staticmethod(_join_backward)
+
+    @staticmethod
+    def jvp(ctx: Any, low: Tensor, re: Tensor, im: Tensor, *bank: None) -> Tensor:
+        return join(low, re, im, *ctx.bank)
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int | None, ...], *args: Any) -> tuple[Tensor, int]:
+        batched = (
+            part.expand(info.batch_size, *part.shape) if dim is None else part.movedim(dim, 0)
+            for part, dim in zip(args[:3], in_dims[:3], strict=True)
+        )
+        x = join(*(part.flatten(0, 1) for part in batched), *args[3:])
+        return x.unflatten(0, (info.batch_size, -1)), 0
+
+
+split_operator = torch.library.custom_op("spectralvision::dtcwt_split", _split, mutates_args=())
+join_operator = torch.library.custom_op("spectralvision::dtcwt_join", _join, mutates_args=())
+split_operator.register_autograd(_split_backward, setup_context=_save_bank)
+join_operator.register_autograd(_join_backward, setup_context=_save_bank)
+split_operator.register_vmap(Split.vmap)
+join_operator.register_vmap(Join.vmap)
+
+
+@split_operator.register_fake
+def _(x: Tensor, filters: str, bank: str) -> tuple[Tensor, Tensor]:
+    batch, height, width, chans = x.shape
+    step = 1 if filters in BIORTS else 2
+    low = x.new_empty(batch, height // step, width // step, chans)
+    return low, x.new_empty(2, batch, 6, height // step // 2, width // step // 2, chans)
+
+
+@join_operator.register_fake
+def _(low: Tensor, re: Tensor, im: Tensor, filters: str, bank: str) -> Tensor:
+    sides = _map_sides(re.shape[2], re.shape[3], filters)
+    return low.new_empty(low.shape[0], *sides, low.shape[3])
 
 
 def _use_depthwise(x: Tensor, filters: str) -> bool:

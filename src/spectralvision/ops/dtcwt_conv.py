@@ -19,14 +19,14 @@ BAND_PAIRS = ((0, 5), (1, 4), (2, 3))  # orientations z1, z2 of high-low, high-h
 def analyse_conv(x: Tensor, filters: str) -> tuple[Tensor, Tensor, Tensor]:
     """Compute one level of even-sided maps x (B, C, H, W): lowpass, re and im (B, C, 6, h, w)."""
     low_columns, high_columns = _split(x, filters)  # (1) along W
-    low, high_low = _split(low_columns.mT, filters)  # (1) along H
-    low_high, high_high = _split(high_columns.mT, filters)
-    z15, z165 = _to_quads(high_low.mT)  # (2)
-    z45, z135 = _to_quads(high_high.mT)
-    z75, z105 = _to_quads(low_high.mT)
+    low, high_low = _split(low_columns.transpose(-2, -1), filters)  # (1) along H
+    low_high, high_high = _split(high_columns.transpose(-2, -1), filters)
+    z15, z165 = _to_quads(high_low.transpose(-2, -1))  # (2)
+    z45, z135 = _to_quads(high_high.transpose(-2, -1))
+    z75, z105 = _to_quads(low_high.transpose(-2, -1))
     bands = zip(z15, z45, z75, z105, z135, z165, strict=True)
     re, im = (torch.stack(parts, dim=-3) for parts in bands)
-    return low.mT, re, im
+    return low.transpose(-2, -1), re, im
 
 
 def synthesise_conv(low: Tensor, re: Tensor, im: Tensor, filters: str) -> Tensor:
@@ -34,8 +34,12 @@ def synthesise_conv(low: Tensor, re: Tensor, im: Tensor, filters: str) -> Tensor
     high_low, high_high, low_high = (
         _from_quads(*(part.select(-3, z) for z in pair for part in (re, im))) for pair in BAND_PAIRS
     )
-    low_columns = _join(low.mT, high_low.mT, filters).mT  # (3) along H
-    high_columns = _join(low_high.mT, high_high.mT, filters).mT
+    low_columns = _join(low.transpose(-2, -1), high_low.transpose(-2, -1), filters).transpose(
+        -2, -1
+    )  # (3) along H
+    high_columns = _join(
+        low_high.transpose(-2, -1), high_high.transpose(-2, -1), filters
+    ).transpose(-2, -1)
     return _join(low_columns, high_columns, filters)  # (3) along W
 
 
@@ -61,7 +65,7 @@ def _split(x: Tensor, filters: str) -> tuple[Tensor, Tensor]:
     extended = x.index_select(-1, _reflected(x, n, _reach(filters))).flatten(0, -2).unsqueeze(1)
     out = F.conv1d(extended, _kernels(x, filters).unsqueeze(1), stride=stride)  # (4), (5)
     # (N, rows, positions) -> bands; at levels >= 2 each has two trees, interleaved
-    low, high = out.view(*lead, 2, stride // 2 or 1, -1).mT.flatten(-2).unbind(-2)
+    low, high = out.view(*lead, 2, stride // 2 or 1, -1).transpose(-2, -1).flatten(-2).unbind(-2)
     return low, high
 
 
@@ -74,7 +78,7 @@ def _join(low: Tensor, high: Tensor, filters: str) -> Tensor:
         extended = bands.index_select(-1, _reflected(low, m, reach)).flatten(0, -3)
         kernels = _synthesis_kernels(low, filters).unsqueeze(0)
         return F.conv1d(extended, kernels).view(*lead, m)  # (4)
-    trees = bands.view(*lead, 2, m // 2, 2).mT.reshape(-1, 4, m // 2)
+    trees = bands.view(*lead, 2, m // 2, 2).transpose(-2, -1).reshape(-1, 4, m // 2)
     kernels = _kernels(low, filters).unsqueeze(1)
     extended = F.conv_transpose1d(trees, kernels, stride=4)  # the transpose of (5)
     out = extended.new_zeros(extended.shape[0], 1, 2 * m)

@@ -17,6 +17,7 @@ from spectralvision.ops.dtcwt_matrices import (
     order_by_parity,
     outer_rows,
 )
+from spectralvision.ops.products import matmul
 from spectralvision.ops.tables import table
 from spectralvision.ops.wavelet_filters import BIORTS
 
@@ -25,18 +26,18 @@ def analyse_matmul(x: Tensor, filters: str) -> tuple[Tensor, Tensor, Tensor]:
     """Compute one level of even-sided maps x (B, C, H, W): lowpass, re and im (B, C, 6, h, w)."""
     *lead, height, width = x.shape
     # 1. Along W, columns ordered (parity, w)
-    low_columns = x @ _split_columns(x, width, filters, LOW)  # (1)
-    high_columns = x @ _split_columns(x, width, filters, HIGH)
+    low_columns = matmul(x, _split_columns(x, width, filters, LOW))  # (1)
+    high_columns = matmul(x, _split_columns(x, width, filters, HIGH))
     w = low_columns.shape[-1] // 2
 
     # 2. The lowpass along H
-    low = _low_rows(x, height, filters) @ low_columns  # (1)
+    low = matmul(_low_rows(x, height, filters), low_columns)  # (1)
     h = low.shape[-2] // 2
     low = low.view(*lead, 2 * h, 2, w).transpose(-1, -2).reshape(*lead, 2 * h, 2 * w)
 
     # 3. The quads of the other bands along H: 15 and 165 degrees, then 45 to 135 degrees
-    outer = _outer_table(x, height, filters) @ low_columns.view(*lead, 2 * height, w)  # (2)
-    inner = _inner_table(x, height, filters) @ high_columns.view(*lead, 2 * height, w)
+    outer = matmul(_outer_table(x, height, filters), low_columns.view(*lead, 2 * height, w))  # (2)
+    inner = matmul(_inner_table(x, height, filters), high_columns.view(*lead, 2 * height, w))
     outer = outer.view(*lead, 2, 2, h, w)
     inner = inner.view(*lead, 2, 4, h, w)
     re, im = torch.cat([outer[..., :1, :, :], inner, outer[..., 1:, :, :]], dim=-3).unbind(-4)
@@ -52,21 +53,21 @@ def synthesise_matmul(low: Tensor, re: Tensor, im: Tensor, filters: str) -> Tens
 
     # 1. The quads along H: 15 and 165 degrees, then 45 to 135 degrees
     rows_re, rows_im = _outer_rows_back(low, height, filters).chunk(2, dim=-1)
-    low_columns = rows_re @ re[..., ::5, :, :].reshape(*lead, 2 * h, w)  # (3): (..., 2H, w)
-    low_columns = low_columns + rows_im @ im[..., ::5, :, :].reshape(*lead, 2 * h, w)
+    low_columns = matmul(rows_re, re[..., ::5, :, :].reshape(*lead, 2 * h, w))  # (3): (..., 2H, w)
+    low_columns = low_columns + matmul(rows_im, im[..., ::5, :, :].reshape(*lead, 2 * h, w))
     rows_re, rows_im = _inner_rows_back(low, height, filters).chunk(2, dim=-1)
-    high_columns = rows_re @ re[..., 1:5, :, :].reshape(*lead, 4 * h, w)
-    high_columns = high_columns + rows_im @ im[..., 1:5, :, :].reshape(*lead, 4 * h, w)
+    high_columns = matmul(rows_re, re[..., 1:5, :, :].reshape(*lead, 4 * h, w))
+    high_columns = high_columns + matmul(rows_im, im[..., 1:5, :, :].reshape(*lead, 4 * h, w))
 
     # 2. The lowpass along H, columns ordered (parity, w)
     split = low.view(*lead, 2 * h, w, 2).transpose(-1, -2).reshape(*lead, 2 * h, 2 * w)
     low_columns = low_columns.view(*lead, height, 2 * w)
-    low_columns = low_columns + _low_rows_back(low, height, filters) @ split
+    low_columns = low_columns + matmul(_low_rows_back(low, height, filters), split)
     high_columns = high_columns.view(*lead, height, 2 * w)
 
     # 3. Along W
-    y = low_columns @ _join_columns(low, width, filters, LOW)  # (3)
-    return y + high_columns @ _join_columns(low, width, filters, HIGH)
+    y = matmul(low_columns, _join_columns(low, width, filters, LOW))  # (3)
+    return y + matmul(high_columns, _join_columns(low, width, filters, HIGH))
 
 
 @table

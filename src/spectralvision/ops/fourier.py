@@ -28,7 +28,9 @@ from torch import Tensor
 
 from spectralvision.ops.checks import check_real_maps
 from spectralvision.ops.complex_linear import complex_product
+from spectralvision.ops.empty_batch import accept_empty_batch
 from spectralvision.ops.precision import no_autocast, working_dtype
+from spectralvision.ops.products import matmul
 from spectralvision.ops.tables import table
 
 Form = Literal["auto", "fft", "matmul"]
@@ -41,6 +43,7 @@ MATMUL_MAX_SAMPLES = {"cpu": 64}  # of a map
 DENSE_MAX_SAMPLES = 64  # of a map, up to which the matrix form is one product for both axes
 
 
+@accept_empty_batch
 def rfft2(x: Tensor, form: Form = "auto") -> tuple[Tensor, Tensor]:
     """Compute the orthonormal half-spectrum of real maps, equation (1).
 
@@ -62,6 +65,7 @@ def rfft2(x: Tensor, form: Form = "auto") -> tuple[Tensor, Tensor]:
     return re.to(x.dtype), im.to(x.dtype)
 
 
+@accept_empty_batch
 def irfft2(re: Tensor, im: Tensor, size: tuple[int, int], form: Form = "auto") -> Tensor:
     """Compute real maps from any half-spectrum, equations (2) and (3).
 
@@ -218,12 +222,11 @@ def rfft2_matmul(x: Tensor) -> Spectrum:
     *lead, height, width = x.shape
     half = width // 2 + 1
     if height * width <= DENSE_MAX_SAMPLES:
-        parts = x.reshape(*lead, height * width) @ _forward(x, height, width)  # (1)
+        flat = x.reshape(*lead, 1, height * width)
+        parts = matmul(flat, _forward(x, height, width))  # (1)
     else:
-        t = (x @ _rows_forward(x, width)).view(
-            *lead, 2 * height, half
-        )  # (1) along W: rows (h, part)
-        parts = _columns_forward(x, height) @ t  # (1) along H: rows (part, u)
+        t = matmul(x, _rows_forward(x, width)).view(*lead, 2 * height, half)  # (1) along W
+        parts = matmul(_columns_forward(x, height), t)  # (1) along H: rows (h, part) -> (part, u)
     re, im = parts.view(*lead, 2, height, half).unbind(-3)
     return re, im
 
@@ -232,10 +235,11 @@ def _irfft2_matmul(re: Tensor, im: Tensor, width: int) -> Tensor:
     *lead, height, half = re.shape
     parts = torch.stack([re, im], dim=-3)
     if height * width <= DENSE_MAX_SAMPLES:
-        flat = parts.view(*lead, 2 * height * half)
-        return (flat @ _inverse(re, height, width)).view(*lead, height, width)  # (2) (3)
-    y = _columns_inverse(re, height) @ parts.view(*lead, 2 * height, half)  # (2): rows (h, part)
-    return y.view(*lead, height, 2 * half) @ _rows_inverse(re, width)  # (3)
+        flat = parts.view(*lead, 1, 2 * height * half)
+        return matmul(flat, _inverse(re, height, width)).view(*lead, height, width)  # (2) (3)
+    # (2): rows (part, u) -> (h, part)
+    y = matmul(_columns_inverse(re, height), parts.view(*lead, 2 * height, half))
+    return matmul(y.view(*lead, height, 2 * half), _rows_inverse(re, width))  # (3)
 
 
 def angles(n: int, m: int) -> np.ndarray:

@@ -19,6 +19,7 @@ from spectralvision.ops.chunking import chunked_groups
 from spectralvision.ops.complex_linear import Parts, complex_mlp_channels_last
 from spectralvision.ops.dtcwt import Pyramid, dtcwt2d, idtcwt2d
 from spectralvision.ops.dtcwt_channels_last import MIN_CHANNELS
+from spectralvision.ops.empty_batch import accept_empty_batch
 from spectralvision.ops.kernel_choice import with_kernel
 from spectralvision.ops.precision import float32_island
 from spectralvision.ops.width_mixing import mix_width
@@ -28,6 +29,7 @@ CHANNEL_GROUPS = {"w1": 1, "b1": 1, "w2": 1, "b2": 1, "gain": 0}
 
 
 @chunked_groups(CHUNK_ELEMENTS, CHANNEL_GROUPS, MIN_CHANNELS)
+@accept_empty_batch
 @with_kernel("spectralvision.ops.triton.scattering")
 @float32_island
 def scattering_channel_mixing(
@@ -51,6 +53,7 @@ def scattering_channel_mixing(
 
 
 @chunked_groups(CHUNK_ELEMENTS, CHANNEL_GROUPS, MIN_CHANNELS)
+@accept_empty_batch
 @with_kernel("spectralvision.ops.triton.scattering")
 @float32_island
 def scattering_channel_token_mixing(

@@ -6,15 +6,13 @@ a buffer.
 """
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, wraps
 from operator import index
 
 import numpy as np
 import torch
 from torch import Tensor
-
-# Private: torch has no public way to build a real tensor under the fake tensors of torch.export.
-from torch.utils._python_dispatch import _disable_current_modes
 
 
 def table(build: Callable[..., np.ndarray]) -> Callable[..., Tensor]:
@@ -27,11 +25,14 @@ def table(build: Callable[..., np.ndarray]) -> Callable[..., Tensor]:
 
     @lru_cache(maxsize=512)
     def make(dtype: torch.dtype, device: torch.device, *args: str | int) -> Tensor:
-        # Real memory even under fake tensors, and usable by autograd even if first requested in
-        # inference mode.
-        with _disable_current_modes(), torch.inference_mode(False):
+        def convert() -> Tensor:
             array = torch.from_numpy(np.ascontiguousarray(build(*args)))
             return array.to(device, dtype if array.is_floating_point() else None)
+
+        # Tracers, fake tensors, transforms of torch.func and inference mode belong to a thread. A
+        # cached table must outlive them, so another thread builds it.
+        with ThreadPoolExecutor(1) as other_thread:
+            return other_thread.submit(convert).result()
 
     @torch.compiler.allow_in_graph
     def constant(like: Tensor, *args: str | int) -> Tensor:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from spectralvision.ops.complex_linear import Parts, stacked_bias, stacked_matrix
+from spectralvision.ops.complex_linear import Parts, affine_columns
 
 
 def mix_width(re: Tensor, im: Tensor, v1: Tensor, c1: Tensor, v2: Tensor, c2: Tensor) -> Parts:
@@ -19,7 +19,7 @@ def mix_width(re: Tensor, im: Tensor, v1: Tensor, c1: Tensor, v2: Tensor, c2: Te
     """
     z = torch.cat([part.permute(3, 4, 0, 2, 1) for part in (re, im)], dim=1)  # (h, 2w, B, K, C)
     positions = z.shape[2:]
-    z = torch.relu_(torch.baddbmm(stacked_bias(c1).mT, stacked_matrix(v1).mT, z.flatten(2)))
-    z = torch.baddbmm(stacked_bias(c2).mT, stacked_matrix(v2).mT, z)
+    z = torch.relu_(affine_columns(z.flatten(2), v1, c1))
+    z = affine_columns(z, v2, c2)
     re, im = z.unflatten(2, positions).permute(2, 4, 3, 0, 1).chunk(2, dim=-1)
     return re, im
