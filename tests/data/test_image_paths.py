@@ -1,6 +1,7 @@
 """Images named on the command line, by a pattern, or on standard input."""
 
 import io
+import os
 
 import pytest
 
@@ -57,17 +58,63 @@ def test_standard_input_is_an_image(folder, kind):
         image_paths(["photos", "-"], io.BytesIO(content))
 
 
-def test_a_missing_file_in_a_list_is_reported_when_it_is_opened(folder):
-    images = image_paths(["-"], io.BytesIO(b"photos/red/0.png\nnone.png\n"))
+@pytest.mark.parametrize("words", [["-"], ["photos/red/0.png", "none.png"]])
+@pytest.mark.parametrize("name", ["none.png", "~no-such-user/none.png"])
+def test_a_missing_file_is_reported_when_it_is_opened(folder, words, name):
+    words = [word.replace("none.png", name) for word in words]
+    images = image_paths(words, io.BytesIO(f"photos/red/0.png\n{name}\n".encode()))
     assert images.image(0).size == (24, 24)
-    with pytest.raises(UserError, match=r"none\.png does not exist"):
+    with pytest.raises(UserError, match=rf"{name} does not exist"):
         images.image(1)
+
+
+def test_a_name_that_is_too_long_is_reported_when_it_is_opened(folder):
+    images = image_paths(["a" * 300 + ".png", "b/" * 3000 + "c.png"])
+    for index in range(2):
+        with pytest.raises(UserError, match=r"cannot be read as an image \(File name too long\)"):
+            images.image(index)
+
+
+def test_names_with_any_character_are_kept(folder):
+    words = []
+    for name in (
+        "-x",
+        "two\nlines",
+        "\u2028",
+        "a\rb ",
+        "caf\udce9",
+        "\U0001f431",
+        "=1",
+        "\x1b[31m",
+    ):
+        words.append(f"{name}.png")
+        (folder / words[-1]).write_bytes(encoded(picture("red", 0)))
+    images = image_paths(words)
+    assert [images.name(index) for index in range(len(words))] == words
+    assert {images.image(index).size for index in range(len(words))} == {(24, 24)}
+    found = image_paths(["."])
+    assert set(words) <= {found.name(index) for index in range(len(found))}
+    listed = [word for word in words if "\n" not in word]
+    assert names(["-"], os.fsencode("\n".join(listed))) == listed
+    assert names(["-"], b"photos/red/0.png\r\nphotos/red/1.png\r\n") == [
+        "photos/red/0.png",
+        "photos/red/1.png",
+    ]
+
+
+def test_what_a_folder_has_beside_images_is_counted(folder):
+    (folder / "photos" / "red" / "a.mov").touch()
+    (folder / "photos" / "b.cr2").touch()
+    assert image_paths(["photos", "photos/red"]).left_out == {".mov": 2, ".cr2": 1}
+    (folder / "films").mkdir()
+    (folder / "films" / "a.mov").touch()
+    with pytest.raises(UserError, match=r"films contains no images \(1 \.mov: extract the frames"):
+        image_paths(["films"])
 
 
 @pytest.mark.parametrize(
     ("words", "stdin", "sentence"),
     [
-        (["photos/none.png"], b"", r"photos/none\.png does not exist"),
         (["photos/*.webp"], b"", r"nothing matches the pattern photos/\*\.webp"),
         (["empty"], b"", "empty contains no images"),
         (["-"], b" \n", "standard input is empty"),

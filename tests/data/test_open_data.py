@@ -1,6 +1,7 @@
 """Every kind of data set that --data takes, and the errors for what it does not take."""
 
 import json
+import os
 import pickle
 
 import numpy as np
@@ -285,3 +286,36 @@ def test_streams(monkeypatch):
     assert [label for _, label in data.splits["train"]] == [2, 0]
     with pytest.raises(UserError, match="cannot be divided"):
         split_train_val(data.__class__("s", data.classes, {"train": data.splits["train"]}), 0.2, 0)
+
+
+def test_class_names_are_matched_in_either_form_of_unicode(tmp_path):
+    composed, decomposed = "caf\u00e9", "cafe\u0301"
+    image_folder(tmp_path / "train", 3)
+    image_folder(tmp_path / "val", 2, first=9)
+    (tmp_path / "train" / "blue").rename(tmp_path / "train" / decomposed)
+    (tmp_path / "val" / "blue").rename(tmp_path / "val" / composed)
+    data = open_data(str(tmp_path))
+    assert data.classes == (composed, "green", "red")
+    for split, size in (("train", 3), ("val", 2)):
+        images = data.split(split)
+        assert images.labels.tolist() == [0] * size + [1] * size + [2] * size
+        assert images.image(0).size == (24, 24)
+    (tmp_path / "val" / decomposed).mkdir()
+    (tmp_path / "val" / composed / "9.png").rename(tmp_path / "val" / decomposed / "8.png")
+    assert open_data(str(tmp_path)).split("val").labels.tolist() == [0, 0, 1, 1, 2, 2]
+    for known in (composed, decomposed):  # models of this and of other versions
+        classes = ["red", known, "green"]
+        reordered = data.reorder_classes(classes, "the model")
+        assert reordered.classes == tuple(classes)
+        assert reordered.split("val").labels.tolist() == [1, 1, 2, 2, 0, 0]
+
+
+def test_file_and_class_names_that_are_not_utf8_can_be_divided(tmp_path):
+    folder = os.fsencode(image_folder(tmp_path / "latin", 4))
+    os.rename(folder + b"/blue/0.png", folder + b"/blue/caf\xe9.png")
+    os.rename(folder + b"/blue", folder + b"/bl\xfc")
+    data = split_train_val(open_data(str(tmp_path / "latin")), 0.25, 0)
+    assert data.classes == ("bl\udcfc", "green", "red")
+    assert [len(data.split(split)) for split in ("train", "val")] == [9, 3]
+    assert fingerprint(data.split("train")) != fingerprint(data.split("val"))
+    assert data.split("train").image(0).size == (24, 24)

@@ -12,7 +12,9 @@ import torch
 
 from spectralvision.data.images import ArrayImages
 from spectralvision.data.loaders import build_inference_loader, build_train_loader
-from spectralvision.data.workers import choose_num_workers
+from spectralvision.data.workers import TrackedLoader, choose_num_workers
+from spectralvision.engine.errors import classify_failure
+from tests.helpers.pictures import image_folder
 
 # Iterates a loader with two workers, and prints its own child processes once both have started.
 SCRIPT = """
@@ -158,3 +160,46 @@ def test_a_loader_without_workers_has_nothing_to_stop(images):
 def test_number_of_workers(images):
     assert choose_num_workers(images) == 0
     assert choose_num_workers(images, 3) == 3
+
+
+class Unsendable:
+    """A batch that a worker cannot hand over."""
+
+    def __init__(self, text):
+        self.text = text
+
+    def __reduce__(self):
+        raise RuntimeError(self.text)
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("unable to write to file </torch_1_2>: No space left on device (28)", "shared_memory"),
+        ("unable to open shared memory object </torch_1_2>: Too many open files (24)", "file"),
+        ("something else", "worker"),
+    ],
+)
+def test_a_batch_that_cannot_be_handed_over_is_an_error(text, kind):
+    """torch's loader would wait for it for ever."""
+    loader = TrackedLoader([0], num_workers=1, collate_fn=lambda _: Unsendable(text), timeout=10)
+    with pytest.raises(RuntimeError) as caught:
+        next(iter(loader))
+    assert classify_failure(caught.value).kind == kind
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("free", [100_000, 198_000])  # less than a batch, and than its labels
+def test_too_little_shared_memory_is_one_sentence(free, tmp_path):
+    image_folder(tmp_path / "photos", 60)
+    script = (
+        f"mount -t tmpfs -o size={free} tmpfs /dev/shm && exec {sys.executable} -m "
+        f"spectralvision.cli predict {tmp_path}/photos --workers 1 --batch-size 16 --device cpu"
+    )
+    words = ["unshare", "--mount", "sh", "-c", script]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120)
+    if "unshare" in done.stderr or "mount" in done.stderr:
+        pytest.skip("only root can mount a small /dev/shm")
+    assert done.returncode == 2, done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert "error: /dev/shm (0 MiB) is too small for the batches" in done.stderr

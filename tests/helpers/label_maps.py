@@ -8,8 +8,8 @@ import torch
 from spectralvision.engine.model_io import describe, save_model
 from spectralvision.tasks.classification.token_labels.storage import (
     Index,
+    LabelMap,
     ordered_fingerprint,
-    shard_path,
     write_shard,
 )
 from tests.helpers.pictures import COLOURS
@@ -51,7 +51,7 @@ def write_label_maps(folder: Path, images, classes, shape=(2, 2, 2), shard=4, **
         values[:, 0] = 1
         first = (rows % len(classes))[:, None, None, None].expand(-1, *shape)
         indices = (first + torch.arange(shape[0])[:, None, None]) % len(classes)
-        write_shard(shard_path(folder, number), values, indices.short())
+        write_shard(folder, index, number, LabelMap(values, indices.short()))
     index.write(folder)
     return index
 

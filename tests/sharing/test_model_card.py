@@ -3,10 +3,16 @@
 import json
 import os
 import re
+from html import escape
 
+import markdown_it
 from huggingface_hub import ModelCard
 
-from tests.helpers.run_folders import CLASSES, FILES, make_run
+import spectralvision as sv
+from spectralvision.engine.model_io import describe
+from spectralvision.runs import printable, write_json
+from spectralvision.sharing.model_card import write_card
+from tests.helpers.run_folders import CLASSES, FILES, RECORD, make_run
 
 
 def test_a_card_has_the_facts_of_its_run(run, call, tmp_path):
@@ -63,3 +69,27 @@ def test_the_code_of_a_card_runs(call, tmp_path):
     assert "license:" not in text
     assert "Not stated: ask whoever shared these weights" in text
     assert "The training did not finish" in text
+
+
+def test_names_cannot_change_the_card(tmp_path):
+    names = [
+        "<script>alert(1)</script>", "[a](javascript:x) ![b](http://a/b.png)", "a | b\n## c",
+        "*d* `e` _f_", "\x1b[31m\u202eg",
+    ]  # fmt: skip
+    record = {**RECORD, "data": {"name": "x|\n# y<img src=z>", "images": {"val": 6}}}
+    write_json(tmp_path / "run.json", record)
+    model = sv.create_model("affnet_et", num_classes=5)
+    describe(model, names, 32)
+    text = write_card(model, tmp_path, "me\n# you", 'local-dir:a"b', None)
+    card = ModelCard(text)
+    lines = card.text.strip().splitlines()
+    assert [line for line in lines if line.startswith("#")] == [
+        r"# me\\n# you", "## Use", "## Licence"
+    ]  # fmt: skip
+    assert "<script" not in text
+    assert "<img" not in card.text
+    listed = next(line for line in lines if line.startswith("Classifies"))
+    html = markdown_it.MarkdownIt("commonmark").enable("table").render(listed)
+    assert html == f"<p>Classifies 5 classes: {escape(', '.join(map(printable, names)))}.</p>\n"
+    assert 'create_model("local-dir:a\\"b", pretrained' in text
+    assert card.data.eval_results[0].dataset_name == r"x|\n# y<img src=z>"

@@ -4,10 +4,9 @@ Imports neither torch nor timm, so that the command line can read the fields qui
 """
 
 from dataclasses import dataclass, replace
-from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
-from spectralvision.runs import Auto, UserError, check_ranges
+from spectralvision.runs import MAX_SIDE, Auto, UserError, check_ranges
 
 if TYPE_CHECKING:
     from spectralvision.data.splits import Data
@@ -20,9 +19,9 @@ RANGES = {
     "min_scale": (0.01, 1),
     "color_jitter": (0, 1),
     "re_prob": (0, 1),
-    "repeats": (1, inf),
-    "min_size": (32, inf),
-    "max_size": (32, inf),
+    "repeats": (1, 1000),
+    "min_size": (32, MAX_SIDE),
+    "max_size": (32, MAX_SIDE),
 }
 
 

@@ -2,15 +2,16 @@
 
 import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from PIL import Image
 from torch.utils.data import IterableDataset
 
-from spectralvision.data.image_files import open_image, to_rgb
+from spectralvision.data.image_files import open_image, open_regular_file, to_rgb
 
 
 class Images(ABC):
@@ -18,7 +19,10 @@ class Images(ABC):
 
     Attributes:
         labels: (N,) int64.
+        left_out: Suffix -> number of pictures and videos beside them in formats that are not read.
     """
+
+    left_out: Mapping[str, int] = MappingProxyType({})
 
     def __init__(self, labels: Sequence[int] | np.ndarray) -> None:
         self.labels = np.asarray(labels, dtype=np.int64)
@@ -46,16 +50,24 @@ class Images(ABC):
 class FileImages(Images):
     """Image files below a folder."""
 
-    def __init__(self, root: Path, files: Sequence[str], labels: Sequence[int]) -> None:
+    def __init__(
+        self,
+        root: Path,
+        files: Sequence[str],
+        labels: Sequence[int],
+        left_out: Mapping[str, int] = MappingProxyType({}),
+    ) -> None:
         super().__init__(labels)
         self.root = root
         self.files = files
+        self.left_out = dict(left_out)
 
     def image(self, index: int) -> Image.Image:
         return open_image(self.root / self.files[index])
 
     def encoded(self, index: int) -> bytes | None:
-        return (self.root / self.files[index]).read_bytes()
+        with open_regular_file(self.root / self.files[index]) as file:
+            return file.read()
 
     def name(self, index: int) -> str:
         return self.files[index]

@@ -1,13 +1,16 @@
 """Open a data set: digits, a folder of images, parquet shards, or a timm reader."""
 
 import re
+import unicodedata
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from spectralvision.data import parquet
-from spectralvision.data.image_files import find_images, is_image_file
+from spectralvision.data.find_images import is_image_file, scan_folder, subfolders
+from spectralvision.data.image_formats import describe_left_out, unreadable_suffixes
 from spectralvision.data.images import ArrayImages, FileImages, Images, Stream, Subset
 from spectralvision.data.splits import Data, hold_out
 from spectralvision.data.synthetic import open_synthetic
@@ -93,7 +96,8 @@ def open_digits() -> Data:
 def _open_folder(path: Path) -> Data:
     # 1. Find the class folders of each split
     roots = _split_folders(path)
-    files = {split: _files_by_class(root) for split, root in roots.items()}
+    left_out: Counter[str] = Counter()
+    files = {split: _files_by_class(root, left_out) for split, root in roots.items()}
     first = next(split for split in SPLITS if split in files)
     classes = tuple(sorted(files[first]))
     label_of = {name: label for label, name in enumerate(classes)}
@@ -114,20 +118,21 @@ def _open_folder(path: Path) -> Data:
             names += files[split][class_name]
             labels += [label_of[class_name]] * len(files[split][class_name])
         splits[split] = FileImages(roots[split], names, labels)
-    return Data(path.resolve().name, classes, splits)
+    facts = {"left_out": dict(left_out)} if left_out else {}
+    return Data(path.resolve().name, classes, splits, facts=facts)
 
 
 def _split_folders(path: Path) -> dict[str, Path]:
     """Return the folder of each split, or `path` itself as `all`."""
-    subfolders = _subfolders(path)
-    folders = [folder for folder in subfolders if folder.name.lower() in SPLIT_OF_FOLDER]
+    all_folders = subfolders(path)
+    folders = [folder for folder in all_folders if folder.name.lower() in SPLIT_OF_FOLDER]
     if not folders:
         return {"all": path}
     roots = {SPLIT_OF_FOLDER[folder.name.lower()]: folder for folder in folders}
     if len(roots) < len(folders):
         names = ", ".join(folder.name for folder in folders)
         raise UserError(f"{path} has the same split twice ({names}): keep one of them.")
-    others = [folder.name for folder in subfolders if folder not in folders]
+    others = [folder.name for folder in all_folders if folder not in folders]
     if others:
         raise UserError(
             f"{path} has other folders beside its splits ({', '.join(others[:5])}): "
@@ -136,24 +141,39 @@ def _split_folders(path: Path) -> dict[str, Path]:
     return roots
 
 
-def _files_by_class(root: Path) -> dict[str, list[str]]:
-    """Return the image files below each class folder, as paths relative to `root`."""
-    class_folders = _subfolders(root)
+def _files_by_class(root: Path, left_out: Counter[str]) -> dict[str, list[str]]:
+    """Return the image files of each class, as paths relative to `root`; count what is left out.
+
+    Class names are in Unicode's composed form (NFC), in which they may differ from their folders.
+    """
+    class_folders = subfolders(root)
     if not class_folders:
-        loose = sum(is_image_file(file) for file in root.iterdir())
-        what = "no images and no parquet shards"
-        if loose:
-            what = f"{loose} image{'s' * (loose > 1)} but no class folders"
         raise UserError(
-            f"{root} contains {what}: put the images of each class into a folder named after it."
+            f"{root} contains {_describe_loose_files(root)}: put the images of each class into a "
+            "folder named after it."
         )
-    files = {
-        folder.name: [file.relative_to(root).as_posix() for file in find_images(folder)]
-        for folder in class_folders
-    }
-    if empty := [name for name, names in files.items() if not names]:
-        raise UserError(f"{root / empty[0]} contains no images: add some, or remove the folder.")
+    files: dict[str, list[str]] = {}
+    for folder in class_folders:
+        found = scan_folder(folder, others=class_folders)
+        left_out.update(found.left_out)
+        names = files.setdefault(unicodedata.normalize("NFC", folder.name), [])
+        names += [f"{folder.name}/{name}" for name in found.images]
+        if not names:
+            rest = f" ({describe_left_out(found.left_out)})" if found.left_out else ""
+            raise UserError(f"{folder} contains no images{rest}: add some, or remove the folder.")
     return files
+
+
+def _describe_loose_files(root: Path) -> str:
+    """Return which images a folder has itself, in words."""
+    files = list(root.iterdir())
+    loose = sum(map(is_image_file, files))
+    suffixes = (path.suffix.lower() for path in files)
+    left_out = Counter(suffix for suffix in suffixes if suffix in unreadable_suffixes())
+    what = "no images and no parquet shards"
+    if loose:
+        what = f"{loose} image{'s' * (loose > 1)} but no class folders"
+    return f"{what} ({describe_left_out(left_out)})" if left_out else what
 
 
 def _open_shards(path: Path, shards: Sequence[Path]) -> Data:
@@ -188,10 +208,3 @@ def _split_of_name(name: str) -> str | None:
     """Return the split that a name starts with (`train-00000-of-00002.parquet`: train), or None."""
     match = re.match(r"train|val|test", name.lower())
     return match.group() if match else None
-
-
-def _subfolders(path: Path) -> list[Path]:
-    """Return the subfolders that are not hidden, sorted."""
-    return sorted(
-        folder for folder in path.iterdir() if folder.is_dir() and not folder.name.startswith(".")
-    )

@@ -1,6 +1,7 @@
 """A data set with its classes and splits, and the division of one split into train and val."""
 
 import hashlib
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -48,6 +49,8 @@ class Data:
     def reorder_classes(self, classes: Sequence[str], owner: str) -> "Data":
         """Return the same data with the labels of `classes`, matched by class name.
 
+        Names are compared in Unicode's composed form (NFC).
+
         Args:
             classes: Class names of a model, in the order of its logits.
             owner: The model, for the error message.
@@ -55,7 +58,8 @@ class Data:
         Raises:
             UserError: A class of the data is not in `classes`.
         """
-        unknown = [name for name in self.classes if name not in classes]
+        label_of = {_compose(name): label for label, name in reversed([*enumerate(classes)])}
+        unknown = [name for name in self.classes if _compose(name) not in label_of]
         if unknown:
             count = "1 class" if len(unknown) == 1 else f"{len(unknown)} classes"
             raise UserError(
@@ -64,7 +68,7 @@ class Data:
             )
         if list(classes) == list(self.classes):
             return self
-        new_labels = [list(classes).index(name) for name in self.classes]
+        new_labels = [label_of[_compose(name)] for name in self.classes]
         splits: dict[str, Images | Stream] = {}
         for split, images in self.splits.items():
             assert isinstance(images, Images)  # classes of streams are numbers
@@ -164,8 +168,18 @@ def hold_out(images: Images, fraction: float, seed: int) -> np.ndarray:
 
 
 def hold_out_fold(images: Images, fold: tuple[int, int], seed: int) -> np.ndarray:
-    """Return (N,) bool: fold k of n of each class, where `fold` is (k, n) with k from 1."""
+    """Return (N,) bool: fold k of n of each class, where `fold` is (k, n) with k from 1.
+
+    Raises:
+        UserError: No class has an image for each fold, so that one could be empty.
+    """
     number, num_folds = fold
+    largest = int(np.bincount(images.labels).max())
+    if num_folds > largest:
+        raise UserError(
+            f"the largest class has {largest} images, too few for --folds {num_folds}: use at most "
+            f"--folds {largest}."
+        )
     held_out = np.zeros(len(images), dtype=bool)
     for members in _shuffled_classes(images, seed):
         # Shifted by the label, so that the images of small classes are not all in the first folds
@@ -177,7 +191,7 @@ def hold_out_fold(images: Images, fold: tuple[int, int], seed: int) -> np.ndarra
 def _shuffled_classes(images: Images, seed: int) -> Iterator[list[int]]:
     """Yield the indices of each class with at least two images, ordered by names and seed."""
     keys = [
-        hashlib.blake2b(f"{seed}/{images.name(index)}".encode(), digest_size=8).digest()
+        hashlib.blake2b(_encode(f"{seed}/{images.name(index)}"), digest_size=8).digest()
         for index in range(len(images))
     ]
     for label in np.unique(images.labels):
@@ -191,7 +205,16 @@ def _shuffled_classes(images: Images, seed: int) -> Iterator[list[int]]:
 def fingerprint(images: Images) -> str:
     """Return a digest of names and labels, independent of their order and of file contents."""
     lines = sorted(f"{images.name(index)}\t{images.labels[index]}" for index in range(len(images)))
-    return hashlib.blake2b("\n".join(lines).encode(), digest_size=16).hexdigest()
+    return hashlib.blake2b(_encode("\n".join(lines)), digest_size=16).hexdigest()
+
+
+def _encode(names: str) -> bytes:
+    """Return names as the bytes that the file system has, which may be no UTF-8."""
+    return names.encode("utf-8", "surrogateescape")
+
+
+def _compose(name: str) -> str:
+    return unicodedata.normalize("NFC", str(name))
 
 
 def _shorten_list(names: Sequence[str], limit: int = 5) -> str:

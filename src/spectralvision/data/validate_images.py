@@ -16,7 +16,6 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
-from PIL import Image
 
 from spectralvision.data.image_files import describe_error, problem_of
 from spectralvision.data.images import Images, Stream, Subset
@@ -76,7 +75,7 @@ def validate_images(
         # 1. Decode every image
         readable: list[int] = []
         with warnings.catch_warnings():  # here and not in the threads, as it applies to all of them
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            warnings.simplefilter("ignore")  # as in `open_image`
             for index, (digest, problem) in enumerate(_validate_files(images, split, progress)):
                 if problem is not None:
                     unreadable.append(UnreadableImage(split, images.name(index), problem))

@@ -7,14 +7,20 @@ killed before that.
 """
 
 import atexit
+import errno
 import functools
+import math
 import multiprocessing
 import os
+import re
 import signal
 import threading
+import traceback
 from collections.abc import Iterable
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
+from multiprocessing.queues import Queue
+from pathlib import Path
 from typing import Any
 from weakref import WeakSet
 
@@ -24,6 +30,14 @@ from spectralvision.data.images import ArrayImages, Images, Stream, WrappedImage
 
 MAX_WORKERS = 8
 """Workers per process where `--workers` is auto."""
+
+SHARED_MEMORY = "/dev/shm"
+"""Where Linux keeps the batches that workers hand over."""
+SHARED_MEMORY_PATTERN = re.compile(
+    r"bus error|(insufficient|out of|allocate) shared memory|</torch_.*no space left",
+    re.IGNORECASE,
+)
+"""How torch reports that it is full."""
 
 _running: "WeakSet[BaseProcess]" = WeakSet()
 """Workers started by the loaders of this process."""
@@ -63,8 +77,29 @@ def _build_tracking_context(workers: "WeakSet[BaseProcess]") -> BaseContext:
             workers.add(process)
             return process
 
+        def Queue(self, maxsize: int = 0) -> Any:  # noqa: N802
+            return BatchQueue(maxsize, ctx=context)
+
     tracking: BaseContext = TrackingContext()
     return tracking
+
+
+class BatchQueue(Queue):  # type: ignore[type-arg]  # no generic at run time
+    """A queue that ends a worker which cannot hand over a batch, with the errno as exit code.
+
+    The queue of `multiprocessing` prints a traceback and drops the batch, for which the main
+    process would then wait for ever.
+    """
+
+    @staticmethod
+    def _on_queue_feeder_error(error: Exception, item: Any) -> None:
+        if multiprocessing.parent_process() is None:
+            traceback.print_exception(error)
+            return
+        text = str(error)
+        if SHARED_MEMORY_PATTERN.search(text):
+            os._exit(errno.ENOSPC)
+        os._exit(errno.EMFILE if os.strerror(errno.EMFILE) in text else 1)
 
 
 @functools.cache
@@ -102,7 +137,20 @@ def ignore_sigterm(worker: int) -> None:
 
 def is_worker_error(error: BaseException) -> bool:
     """Return whether an error of torch reports that a data-loading worker has died."""
-    return "DataLoader worker" in str(error)
+    return str(error).startswith("DataLoader worker")
+
+
+def has_exited_with(error: BaseException, *codes: int) -> bool:
+    """Return whether an error names a dead worker that has ended with one of these codes."""
+    pids = re.findall(r"\d+", str(error)) if is_worker_error(error) else []
+    return any(str(one.pid) in pids and one.exitcode in codes for one in _running)
+
+
+def is_shared_memory_full(error: BaseException) -> bool:
+    """Return whether workers have no shared memory left for their batches."""
+    if has_exited_with(error, errno.ENOSPC, -signal.SIGBUS):
+        return True
+    return isinstance(error, RuntimeError) and bool(SHARED_MEMORY_PATTERN.search(str(error)))
 
 
 def choose_num_workers(
@@ -127,7 +175,22 @@ def choose_num_workers(
 
 
 def count_cores() -> int:
-    """Return the number of CPU cores that this process may use."""
+    """Return the number of CPU cores that this process may use, by affinity and cgroup quota."""
+    cores = os.cpu_count() or 1
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        cores = len(os.sched_getaffinity(0))
+    quota = _read_quota()
+    return cores if quota is None else max(1, min(cores, math.ceil(quota)))
+
+
+def _read_quota(root: Path = Path("/sys/fs/cgroup")) -> float | None:
+    """Return the cores that the cgroup (version 2 or 1) of a container allows; None: no limit."""
+    try:
+        if (root / "cpu.max").is_file():
+            quota, period = (root / "cpu.max").read_text().split()
+        else:
+            quota = (root / "cpu" / "cpu.cfs_quota_us").read_text()
+            period = (root / "cpu" / "cpu.cfs_period_us").read_text()
+        return float(quota) / float(period) if float(quota) > 0 else None
+    except (OSError, ValueError):  # no cgroup, or "max"
+        return None

@@ -1,5 +1,8 @@
 """Write the model card of a shared classifier: what it is, how good, its licence, how to use it."""
 
+import html
+import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +12,7 @@ from torch import nn
 from spectralvision.data.open_data import READER_PREFIXES
 from spectralvision.engine.model_io import architecture, data_config, label_titles
 from spectralvision.models import VARIANTS
-from spectralvision.runs import read_json
+from spectralvision.runs import printable, read_json
 
 PAPERS = {
     "affnet": "[Adaptive frequency filters](https://arxiv.org/abs/2307.14008) (ICCV 2023)",
@@ -36,12 +39,19 @@ def write_card(model: nn.Module, run: Path, name: str, source: str, license: str
         _usage_section(model, source),
         _license_section(license),
     ]
-    text = "\n\n".join([f"# {name}", *sections])
+    text = "\n\n".join([f"# {escape_markdown(name)}", *sections])
     return f"---\n{_metadata(record, name, license).to_yaml()}\n---\n\n{text}\n"
+
+
+def escape_markdown(text: str) -> str:
+    """Return text that Markdown shows as it is: no markup, link, HTML or cell of a table."""
+    escaped = re.sub(r"([\\`*_\[\]|~$]|:(?=//))", r"\\\1", printable(text))
+    return html.escape(escaped, quote=False)
 
 
 def _metadata(record: dict[str, Any], name: str, license: str | None) -> ModelCardData:
     data = _data_name(record)
+    data = printable(data) if data else None
     dataset = _published_dataset(data)
     top1 = _val_top1(record)
     results = None
@@ -64,7 +74,7 @@ def _metadata(record: dict[str, Any], name: str, license: str | None) -> ModelCa
         license=license,
         datasets=[dataset] if dataset else None,
         metrics=["accuracy"] if results else None,
-        model_name=name if results else None,
+        model_name=printable(name) if results else None,
         eval_results=results,
     )
 
@@ -75,7 +85,7 @@ def _model_section(model: nn.Module) -> str:
     millions = sum(parameter.numel() for parameter in model.parameters()) / 1e6
     _, height, width = data_config(model)["input_size"]
     titles = label_titles(model)
-    listed = ", ".join(titles[:MAX_LISTED_CLASSES])
+    listed = ", ".join(map(escape_markdown, titles[:MAX_LISTED_CLASSES]))
     if len(titles) > MAX_LISTED_CLASSES:
         listed += f" and {len(titles) - MAX_LISTED_CLASSES} more"
     return (
@@ -96,7 +106,7 @@ def _results_section(record: dict[str, Any]) -> str:
     data = _data_name(record)
     if not data:
         return "No metrics were stored with these weights."
-    trained = f"Trained on {data} with spectralvision."
+    trained = f"Trained on {escape_markdown(data)} with spectralvision."
     top1 = _val_top1(record)
     if top1 is None:
         return f"{trained}\n\nThe training did not finish, so there are no metrics."
@@ -113,14 +123,15 @@ def _results_section(record: dict[str, Any]) -> str:
 def _usage_section(model: nn.Module, source: str) -> str:
     is_ours = architecture(model) in VARIANTS
     package = "spectralvision as sv  # registers its models with timm" if is_ours else "timm"
+    library = "sv" if is_ours else "timm"
     lines = [
         "## Use",
         "```python",
         f"import {package}",
-        f'model = {"sv" if is_ours else "timm"}.create_model("{source}", pretrained=True).eval()',
+        f"model = {library}.create_model({json.dumps(source)}, pretrained=True).eval()",
         'names = model.pretrained_cfg.get("label_names")  # class names in the order of the logits',
         "```",
-        f"Command line: `spectralvision predict PHOTO.jpg --model {source}`.",
+        f"Command line: `spectralvision predict PHOTO.jpg --model {printable(source)}`.",
     ]
     if not source.startswith("local-dir:"):
         repo = source.partition(":")[2]
@@ -135,7 +146,7 @@ def _usage_section(model: nn.Module, source: str) -> str:
 
 def _license_section(license: str | None) -> str:
     text = license or "Not stated: ask whoever shared these weights before you use them."
-    return f"## Licence\n{text}"
+    return f"## Licence\n{escape_markdown(text)}"
 
 
 def _data_name(record: dict[str, Any]) -> str | None:

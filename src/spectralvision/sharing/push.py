@@ -151,6 +151,8 @@ def _upload(source: Path, repo: str, card: str, public: bool, replace_card: bool
     """Upload all files in one commit; an existing repository keeps its visibility and its card."""
     if get_token() is None:
         raise UserError(f"there is no token for {hub.host()}: {hub.LOGIN} that may write.")
+    if not hub.is_reachable():
+        raise UserError(f"{hub.host()} cannot be reached: check the network connection.")
     api = HfApi(library_name="spectralvision")
     try:
         # 1. Find or create the repository
