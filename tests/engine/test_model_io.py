@@ -165,3 +165,30 @@ def test_a_failed_save_keeps_the_previous_weights(run, monkeypatch):
         save_model(load_model(str(run)), run)
     assert (run / "model.safetensors").read_bytes() == before
     assert sorted(os.listdir(run)) == ["config.json", "model.safetensors"]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_rejected(run, value):
+    model = load_model(str(run))
+    with torch.no_grad():
+        model.get_classifier().bias[1] = value
+    save_model(model, run)
+    with pytest.raises(UserError, match=r"damaged: fc\.bias has values that are not finite"):
+        load_model(str(run))
+
+
+@pytest.mark.parametrize(
+    ("names", "fault"),
+    [
+        (["a", "b"], "names 2 classes in its config.json, but its weights have 3"),
+        (["a", "b", "c", "d"], "names 4 classes in its config.json, but its weights have 3"),
+        (["a", "b", "a"], "names the class 'a' twice"),
+    ],
+)
+def test_class_names_must_fit_the_weights(run, names, fault):
+    config = json.loads((run / "config.json").read_text())
+    config["label_names"] = names
+    (run / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UserError, match=fault):
+        load_model(str(run))
+    assert load_model(str(run), num_classes=5).num_classes == 5  # a new head has new classes

@@ -73,7 +73,7 @@ def test_exactly_one_of_several_merges(tmp_path):
 
         def write_shard(number, out=out, merged=merged, barrier=barrier):
             shards = shards_of(out, num_images=4, size=1)
-            with shards.in_use():
+            with shards.in_use((number + 1, 4)):
                 shards.write(number, [[str(number), 0.5]], [])
                 barrier.wait()
                 if not shards.missing() and shards.is_last_user():

@@ -18,7 +18,9 @@ import torch
 
 from spectralvision.cli import main
 from spectralvision.engine import output_shards, predict_to_file, progress
+from spectralvision.engine.lock import lock
 from spectralvision.engine.model_io import describe, save_model
+from spectralvision.tasks.prediction import Predictor
 from tests.helpers.pictures import COLOURS, encoded, picture
 
 NUMBER = 23
@@ -239,7 +241,7 @@ def test_the_last_process_merges(call, tmp_path, monkeypatch):
         assert "another process is writing" in call("--out", out)[1]
     busy = output_shards.OutputShards.__new__(output_shards.OutputShards)
     busy.folder, busy.out = tmp_path / "a.csv.shards", out
-    with busy.in_use():
+    with busy.in_use((2, 2)):
         assert "another process is writing" in call("--out", out)[1]
         assert not out.exists()
     assert "written" in call("--out", out)[1]
@@ -376,7 +378,9 @@ def test_file_names_that_are_not_utf8(run, tmp_path, capsys):
 def test_progress_without_a_terminal(call, tmp_path, monkeypatch):
     monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.0)
     err = call("--out", tmp_path / "a.csv")[2]
-    assert re.search(rf"^6 of {NUMBER} images, \d+ images/s, \d+ s left$", err, re.MULTILINE)
+    assert re.search(
+        rf"^Predicting: 6 of {NUMBER} images, [\d.,]+ images/s, [\d.]+ s left$", err, re.MULTILINE
+    )
 
 
 @pytest.mark.slow
@@ -429,3 +433,50 @@ def test_killed_processes_lose_nothing(run, tmp_path):
     assert kills >= 2
     assert out.read_bytes() == (tmp_path / "whole.parquet").read_bytes()
     assert sorted(os.listdir(tmp_path)) == ["killed.parquet", "photos", "whole.parquet"]
+
+
+def terminate():
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_sigterm_ends_it_as_ctrl_c_does(call, tmp_path, monkeypatch):
+    """No file is half written, and the same command resumes."""
+    write, out = output_shards._write_csv, tmp_path / "a.csv"
+
+    def write_half(path, rows):
+        write(path, rows)
+        terminate()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(output_shards, "_write_csv", write_half)
+        code, printed, err = call("--out", out)
+    assert (code, printed) == (143, "")
+    assert err.splitlines()[-1] == (
+        f"spectralvision: stopped by SIGTERM; the same command resumes it (see {out}.shards)"
+    )
+    assert not list(tmp_path.glob("a.csv.shards/*.csv"))
+    assert not list(tmp_path.rglob(".*"))
+    assert call("--out", out)[0] == 1
+    assert sorted(os.listdir(tmp_path)) == ["a.csv", "a.unreadable.csv", "photos"]
+
+
+def test_sigterm_without_a_file(call, monkeypatch):
+    monkeypatch.setattr(Predictor, "predict", lambda *arguments: terminate())
+    code, printed, err = call()
+    assert (code, printed) == (143, "")
+    assert err == "spectralvision: stopped by SIGTERM\n"
+
+
+@pytest.mark.parametrize("shard", ["1/1", "1/2"])
+def test_a_second_process_is_rejected(shard, call, tmp_path, monkeypatch):
+    out = tmp_path / "a.csv"
+    with monkeypatch.context() as patch:
+        stop_after(patch, 1, KeyboardInterrupt())
+        assert call("--out", out, "--shard", shard)[0] == 130
+    k, n = shard.split("/")
+    with lock(tmp_path / "a.csv.shards" / f"{k}-of-{n}.lock", ""):
+        code, _, err = call("--out", out, "--shard", shard)
+    assert code == 2
+    assert "error: another process is writing " in err
+    assert err.count("\n") == 1
+    assert call("--out", out, "--shard", shard)[0] in (0, 1)

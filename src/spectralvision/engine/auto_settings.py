@@ -15,6 +15,13 @@ BASE_BATCH = 64
 """Batch size that the automatic learning rates are for."""
 LR_FROM_SCRATCH, LR_PRETRAINED = 2e-3, 5e-4
 MAX_WARMUP_EPOCHS = 5.0
+MAX_CPU_SECONDS = 3600.0
+"""Of a run with automatic settings on a CPU."""
+SIZE_STEP = 32
+SMALLEST_SIZE, SMALLEST_SIZE_PRETRAINED = 64, 128
+"""Input sizes that are reduced no further; pretrained weights are for large images."""
+FEWEST_EPOCHS = 10
+"""Epochs that are reduced no further."""
 
 
 def choose_batch_size(wanted: int | Auto, num_train: int, parts: int, data_name: str) -> int:
@@ -43,6 +50,26 @@ def choose_epochs(wanted: int | Auto, limits: tuple[int, int], num_train: int, b
         return wanted
     least, most = limits
     return min(max(least, math.ceil(MIN_UPDATES / math.ceil(num_train / batch))), most)
+
+
+def shorten_input_size(size: int, seconds: float, is_pretrained: bool) -> int:
+    """Return the input size with which a run of so many seconds ends within an hour on a CPU.
+
+    The cost is taken as proportional to the number of pixels. The size is a multiple of 32, not
+    less than 64 (128 from pretrained weights).
+    """
+    smallest = SMALLEST_SIZE_PRETRAINED if is_pretrained else SMALLEST_SIZE
+    if seconds <= MAX_CPU_SECONDS or size <= smallest:
+        return size
+    wanted = size * math.sqrt(MAX_CPU_SECONDS / seconds)
+    return max(smallest, int(wanted) // SIZE_STEP * SIZE_STEP)
+
+
+def shorten_epochs(epochs: int, seconds: float) -> int:
+    """Return the epochs with which a run of so many seconds ends within an hour, at least 10."""
+    if seconds <= MAX_CPU_SECONDS or epochs <= FEWEST_EPOCHS:
+        return epochs
+    return max(FEWEST_EPOCHS, int(epochs * MAX_CPU_SECONDS / seconds))
 
 
 def resolve_optimizer(

@@ -8,6 +8,7 @@ that a checkpoint does not depend on the number of processes.
 import io
 import signal
 import threading
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,7 @@ from torch.distributed.checkpoint.state_dict import (
 )
 from torch.distributed.tensor import DTensor
 
+from spectralvision.engine.errors import classify_failure
 from spectralvision.runs import UserError, atomic_write
 
 FORMAT = "spectralvision checkpoint 1"
@@ -40,25 +42,46 @@ def write_checkpoint(path: Path, content: dict[str, Any]) -> None:
     """Write a checkpoint whole or not at all: a kill or a full disk leaves the one before."""
     buffer = io.BytesIO()  # torch's own writer raises neither OSError nor a reason
     torch.save({"format": FORMAT, **content}, buffer)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(exist_ok=True)  # not its parents: a run that was deleted stays so
     with atomic_write(path) as temporary:
         temporary.write_bytes(buffer.getbuffer())
 
 
-def read_checkpoint(path: Path, device: str = "cpu") -> dict[str, Any]:
+def read_checkpoint(path: Path, run_id: str | None, device: str = "cpu") -> dict[str, Any]:
     """Read a checkpoint; nothing in it is executed.
 
+    Args:
+        path: The file. All of it is compared with its checksums.
+        run_id: Of the run that the checkpoint should belong to.
+        device: Where to put its tensors.
+
     Raises:
-        UserError: The file is damaged, or of another version.
+        UserError: The file is damaged, of another version or of another run.
+        OSError: It cannot be read for a reason that is not its content.
     """
+    cure = describe_restart(path.parents[1])
     try:
+        with zipfile.ZipFile(path) as file:
+            if damaged := file.testzip():
+                raise zipfile.BadZipFile(f"bad checksum of {damaged}")
         content = torch.load(path, map_location=device, weights_only=True)
     except Exception as error:  # a broken or hostile file can fail in any way
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"{path} cannot be read ({reason}): start a new run.") from None
+        if classify_failure(error) is not None:
+            raise
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise UserError(f"{path} cannot be read ({reason}): {cure}.") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise UserError(f"{path} was written by another version: start a new run.")
+        raise UserError(f"{path} was written by another version: {cure}.")
+    if content.get("run") != run_id:
+        raise UserError(f"{path} is the checkpoint of another run: {cure}.")
     return content
+
+
+def describe_restart(run: Path) -> str:
+    """Return how to train again where a run cannot be resumed."""
+    if not (run / "model.safetensors").is_file():
+        return "start a new run"
+    return f"start a new run from its best weights with --model {run}"
 
 
 def model_state(model: nn.Module) -> dict[str, Any]:

@@ -7,14 +7,13 @@ from typing import Any
 from torch.utils.data import DataLoader
 
 from spectralvision.data.workers import TrackedLoader
-from spectralvision.engine.checkpoints import last_checkpoint
 from spectralvision.engine.errors import classify_failure, join_sentence
-from spectralvision.engine.processes import destroy_process_group, rank
+from spectralvision.engine.processes import destroy_process_group
 from spectralvision.engine.run_record import describe_unfinished_run
 from spectralvision.engine.train_module import FitConfig, TrainModule
 from spectralvision.engine.training_loop import TrainingLoop
 from spectralvision.engine.trial_steps import describe_too_large
-from spectralvision.runs import UserError, remove_temporary_files
+from spectralvision.runs import UserError
 
 
 def fit(
@@ -41,9 +40,6 @@ def fit(
         UserError: The loss is NaN or infinite, the disk is full, memory does not suffice, or a
             worker or another process has died.
     """
-    if resume and not rank():
-        for folder in (run, last_checkpoint(run).parent):
-            remove_temporary_files(folder)
     loop = TrainingLoop(module, train, val, run, config, say)
     run = loop.state.run  # that of rank 0
     try:

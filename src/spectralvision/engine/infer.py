@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from spectralvision.data.images import Images, Stream
 from spectralvision.data.loaders import ImageBatch
 from spectralvision.data.workers import choose_num_workers
 from spectralvision.engine.devices import build_fabric, choose_device
 from spectralvision.engine.progress import track
+from spectralvision.runs import UserError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +55,7 @@ def infer(
         num_images: Of all batches together, for the progress bar.
 
     Raises:
-        UserError: This machine does not have the device.
+        UserError: This machine does not have the device, or an output is not finite.
     """
     fabric = build_fabric(choose_device(config.device, config.precision), config.devices)
     fabric.to_device(module.eval())
@@ -67,4 +68,20 @@ def infer(
             batch = batch._replace(images=images, targets=targets)
             with torch.inference_mode(), fabric.autocast():
                 outputs = module(images)
+            check_finite(outputs)
         yield batch, outputs
+
+
+def check_finite(outputs: Any) -> None:
+    """Raise UserError if a tensor among the outputs of a model is NaN or infinite somewhere."""
+    if isinstance(outputs, Tensor):
+        if outputs.is_floating_point() and not outputs.isfinite().all():
+            raise UserError(
+                "the model's outputs are not finite (NaN or infinite): try --precision 32 "
+                "or other weights."
+            )
+    elif isinstance(outputs, dict):
+        check_finite(list(outputs.values()))
+    elif isinstance(outputs, tuple | list):
+        for one in outputs:
+            check_finite(one)

@@ -3,6 +3,7 @@
 import difflib
 import hashlib
 from collections.abc import Sequence
+from contextlib import nullcontext
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,9 @@ def find_model(name: str) -> str:
         raise UserError(f"{name} is a file: --model takes a run folder or the name of a model.")
     if not timm.is_model(name.split(".")[0]):
         known_names = timm.list_models() + timm.list_pretrained()
-        near = difflib.get_close_matches(name, known_names, n=3, cutoff=0.5)
+        plain = name.lower().replace("-", "_")
+        near = difflib.get_close_matches(plain, known_names, n=3, cutoff=0.5)
+        near = [plain] if plain in known_names else near
         hint = "`spectralvision models --all` lists them."
         if near:
             hint = f"did you mean {' or '.join(near)}?"
@@ -83,7 +86,7 @@ def load_model(
     if ":" not in found and not pretrained:
         return _create(found, num_classes=num_classes, **options)
     try:
-        return _create(found, pretrained=True, num_classes=num_classes, **options)
+        model = _create(found, pretrained=True, num_classes=num_classes, **options)
     except (
         Exception
     ) as error:  # a broken or hostile file, or a failed download, can fail in any way
@@ -94,7 +97,14 @@ def load_model(
             raise UserError(f"the weights in {name} cannot be used ({_shorten(reason)}).") from None
         if isinstance(error, ValueError) and not isinstance(error, OSError):
             raise UserError(reason) from None  # a model that says itself where its weights are
+        repo = _repository_of(found)
+        if repo and type(error).__module__.partition(".")[0] in HUB_PACKAGES:
+            reason = explain_hub_error(error, repo)
         raise UserError(f"no weights for {name}: {_shorten(reason)}.") from None
+    _check_weights(model, name)
+    if num_classes is None and found.startswith("local-dir:"):
+        _check_label_names(model, name)
+    return model
 
 
 def run_of(name: str) -> Path:
@@ -238,6 +248,24 @@ def architecture(model: nn.Module) -> str:
 def _create(name: str, **options: Any) -> nn.Module:
     """Call timm's `create_model`, without `img_size` for a model that does not take it."""
     options = {key: value for key, value in options.items() if value is not None}
+    with hub.cache_if_unreachable() if _reads_hub(name, options) else nullcontext():
+        return _create_model(name, options)
+
+
+def _reads_hub(name: str, options: dict[str, Any]) -> bool:
+    """Return whether timm reads a model, or the weights of its own models, from the Hub."""
+    if ":" in name:
+        return hub.is_hub(name)
+    return bool(options.get("pretrained")) and _repository_of(name) is not None
+
+
+def _repository_of(name: str) -> str | None:
+    """Return the repository with the weights of a model of timm's, if there is one."""
+    config = timm.get_pretrained_cfg(name, allow_unregistered=True)
+    return getattr(config, "hf_hub_id", None) or None
+
+
+def _create_model(name: str, options: dict[str, Any]) -> nn.Module:
     if "img_size" in options:
         try:
             return timm.create_model(name, **options)
@@ -265,6 +293,32 @@ def _imagenet_subset(model: nn.Module) -> str | None:
     if subset and len(ImageNetInfo(subset).label_names()) == model.num_classes:
         return subset
     return None
+
+
+def _check_weights(model: nn.Module, name: str) -> None:
+    """Raise UserError if a weight or a buffer is NaN or infinite."""
+    for key, value in model.state_dict().items():
+        if value.is_floating_point() and not value.isfinite().all():
+            raise UserError(
+                f"the weights in {name} are damaged: {key} has values that are not finite "
+                "(NaN or infinite)."
+            )
+
+
+def _check_label_names(model: nn.Module, name: str) -> None:
+    """Raise UserError unless a model's own class names are distinct, one per class."""
+    names = _pretrained_cfg(model).get("label_names")
+    if not names or not isinstance(names, dict | list | tuple):
+        return
+    names = list(names.values()) if isinstance(names, dict) else list(names)
+    if len(names) != model.num_classes:
+        raise UserError(
+            f"{name} names {len(names)} classes in its config.json, but its weights have "
+            f"{model.num_classes}."
+        )
+    if len(set(names)) < len(names):
+        twice = next(one for one in names if names.count(one) > 1)
+        raise UserError(f"{name} names the class {twice!r} twice in its config.json.")
 
 
 def _shorten(text: str) -> str:

@@ -3,13 +3,14 @@
 from dataclasses import dataclass
 from math import inf
 
-from spectralvision.runs import Auto, UserError, check_ranges, suggest
+from spectralvision.runs import ABOVE_ZERO, MAX_COUNT, Auto, UserError, check_ranges, suggest
 
 SCHEDULES = ("cosine", "tanh", "step", "poly", "none")
 """Schedules of timm that need no further settings."""
 RANGES = {
-    "lr": (0, 10), "weight_decay": (0, inf), "layer_decay": (0, 1), "warmup_epochs": (0, inf),
-    "min_lr": (0, 1), "warmup_start": (0, 1), "lr_base_size": (1, inf), "clip_grad": (0, inf),
+    "lr": (ABOVE_ZERO, 10), "weight_decay": (0, 100), "layer_decay": (0, 1),
+    "warmup_epochs": (0, inf), "min_lr": (0, 1), "warmup_start": (0, 1),
+    "lr_base_size": (1, MAX_COUNT), "clip_grad": (ABOVE_ZERO, inf),
     "drop_path": (0, 0.99), "ema": (0, 1),
 }  # fmt: skip
 

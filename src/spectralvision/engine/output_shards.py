@@ -5,8 +5,6 @@ without header, has the rows of the images n * size to (n + 1) * size, in order,
 has written it. `n.unreadable.csv` beside it lists the images that cannot be read. A shard is
 written whole or not at all."""
 
-import csv
-import errno
 import fcntl
 import os
 import shutil
@@ -15,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from spectralvision.engine.csv_files import read_rows, write_rows
+from spectralvision.engine.lock import flock, lock
 from spectralvision.runs import (
     UserError,
     atomic_write,
@@ -112,7 +112,7 @@ class OutputShards:
             path = self._unreadable(number)
             if path.exists():
                 with open(path, newline="", encoding="utf-8", errors="surrogateescape") as file:
-                    yield from csv.DictReader(file, UNREADABLE_COLUMNS)
+                    yield from read_rows(file, UNREADABLE_COLUMNS)
 
     def merge(self) -> None:
         """Write the table and the list of unreadable images, and remove the shards."""
@@ -130,18 +130,30 @@ class OutputShards:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     @contextmanager
-    def in_use(self) -> Iterator["OutputShards"]:
-        """Keep other processes from removing the shards while the block runs."""
-        with open(self.folder / "lock", "a+") as self._lock:
-            _flock(self._lock, fcntl.LOCK_SH)
+    def in_use(self, process: tuple[int, int]) -> Iterator["OutputShards"]:
+        """Keep other processes from removing the shards while the block runs.
+
+        Args:
+            process: (k, n): this is process k of n.
+
+        Raises:
+            UserError: Another process is the same one of as many.
+        """
+        k, n = process
+        what = str(self.out) if n == 1 else f"shard {k}/{n} of {self.out}"
+        own = lock(self.folder / f"{k}-of-{n}.lock", what)
+        with open(self.folder / "lock", "a+") as self._lock, own:
+            flock(self._lock.fileno(), fcntl.LOCK_SH)
             check_out(self.out)  # another process may just have merged the table
             yield self
 
     def is_last_user(self) -> bool:
         """Return whether, inside `in_use`, no other process uses the shards or can start to."""
-        _flock(self._lock, fcntl.LOCK_UN)  # of several that end together, at least one sees none
+        flock(
+            self._lock.fileno(), fcntl.LOCK_UN
+        )  # of several that end together, at least one sees none
         try:
-            _flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            flock(self._lock.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
         return self.folder.exists()
@@ -157,21 +169,9 @@ def _folder(out: Path) -> Path:
     return out.with_name(f"{out.name}.shards")
 
 
-def _flock(file: Any, operation: int) -> None:
-    try:
-        fcntl.flock(file, operation)
-    except BlockingIOError:
-        raise
-    except (
-        OSError
-    ) as error:  # no locks on this file system: only processes that end at once collide
-        if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL):
-            raise
-
-
 def _write_csv(path: Path, rows: Iterable[Sequence[Any]]) -> None:
     with open(path, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-        csv.writer(file, lineterminator="\n").writerows(rows)
+        write_rows(file, rows)
 
 
 def _merge_csv(files: Sequence[Path], out: Path, columns: Sequence[str]) -> None:

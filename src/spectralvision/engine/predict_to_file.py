@@ -1,6 +1,7 @@
 """Write predictions into a file: in constant memory, by several processes, resumable."""
 
 import hashlib
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -10,7 +11,7 @@ from spectralvision.data.loaders import split_into_batches
 from spectralvision.engine.errors import join_sentence, translate_errors
 from spectralvision.engine.infer import InferenceConfig
 from spectralvision.engine.output_shards import OutputShards, check_out, unreadable_path
-from spectralvision.engine.progress import LineProgress, log_line
+from spectralvision.engine.progress import log_line
 from spectralvision.runs import UserError
 
 MIN_SHARD_IMAGES, MAX_SHARD_IMAGES = 256, 4096
@@ -73,7 +74,7 @@ def predict_to_file(
     try:
         with translate_errors(predictor.config.batch_size, lambda is_resumable: rest):
             shards = OutputShards(out, columns, len(images), size, _job(predictor, images, columns))
-            with shards.in_use():
+            with shards.in_use(shard):
                 # 2. Rows of this process
                 numbers = range(first, len(shards), step)
                 speed = _write(shards, numbers, predictor, images, label)
@@ -127,7 +128,7 @@ def _write(
     sizes = [len(shards.rows(number)) for number in missing]
     if done := total - sum(sizes):
         log_line(f"resuming: {done} of {total} images are done")
-    progress = LineProgress(sum(sizes))
+    start = time.monotonic()
     batch_size = predictor.config.batch_size
     batches = [
         batch for number in missing for batch in split_into_batches(shards.rows(number), batch_size)
@@ -141,8 +142,7 @@ def _write(
             rows += [row.cells for row in batch.rows]
             unreadable += [[one["image"], one["reason"]] for one in batch.unreadable]
         shards.write(number, rows, unreadable)
-        progress.advance(size)
-    return progress.images_per_second()
+    return round(sum(sizes) / (time.monotonic() - start), 1) if sizes else None
 
 
 def _summarize(shards: OutputShards, numbers: range) -> dict[str, Any]:

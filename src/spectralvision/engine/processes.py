@@ -47,6 +47,26 @@ def destroy_process_group() -> None:
         torch.distributed.destroy_process_group()
 
 
+@contextmanager
+def interrupt_on_sigterm() -> Iterator[None]:
+    """Make SIGTERM raise `SigtermInterrupt` inside the block, as Ctrl-C raises its error.
+
+    Training has a handler of its own meanwhile, which lets the step end first.
+    """
+
+    def interrupt(*_: Any) -> None:
+        raise SigtermInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def launch(function: Callable[..., Any], *arguments: Any, devices: int, num_nodes: int = 1) -> Any:
     """Run `function(*arguments)` in `devices` new processes and return the result of the first.
 
@@ -138,7 +158,8 @@ def _wait_for(processes: list[Any], connections: list[Connection]) -> list[Any]:
                 process.join()
                 connections[number].close()
                 del running[number]
-                if process.exitcode and deadline is None:
+                is_stopped = isinstance((outcomes[number] or LOST)[0], SigtermInterrupt)
+                if process.exitcode and deadline is None and not is_stopped:
                     deadline = time.monotonic() + PATIENCE_SECONDS
     return outcomes
 

@@ -17,7 +17,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from spectralvision.runs import format_duration
+from spectralvision.runs import format_duration, format_rate, printable
 
 T = TypeVar("T")
 SECONDS_BETWEEN_LINES = 60.0
@@ -29,8 +29,8 @@ def is_terminal() -> bool:
 
 
 def log_line(line: str) -> None:
-    """Print a message for the user on standard error."""
-    print(line, file=sys.stderr, flush=True)
+    """Print a message for the user, on one line, on standard error."""
+    print(printable(line), file=sys.stderr, flush=True)
 
 
 def discard_line(line: str) -> None:
@@ -44,7 +44,7 @@ def track(
     count: Callable[[T], int] = lambda item: 1,
     unit: str = "images/s",
 ) -> Iterator[T]:
-    """Yield the items under a progress bar, which disappears at the end.
+    """Yield the items under a progress bar, which disappears at the end; elsewhere log lines.
 
     Args:
         items: What to go through.
@@ -53,11 +53,14 @@ def track(
         count: How much an item counts.
         unit: Of the rate at the right of the bar; "" shows none.
     """
-    if not is_terminal():
-        yield from items
-        return
     if total is None:
         total = len(items)  # type: ignore[arg-type]
+    if not is_terminal():
+        lines = LineProgress(title, total, unit)
+        for item in items:
+            yield item
+            lines.advance(count(item))
+        return
     columns: list[Any] = [TextColumn(title), BarColumn(), MofNCompleteColumn()]
     columns += [_Rate(unit)] if unit else []
     with _bar(*columns, TimeRemainingColumn()) as progress:
@@ -67,40 +70,56 @@ def track(
             progress.advance(task, count(item))
 
 
+@contextmanager
+def show_status(text: str) -> Iterator[None]:
+    """Say on a terminal what takes time inside the block, where its end is not known."""
+    if not is_terminal():
+        yield
+        return
+    with Console(stderr=True).status(Text(printable(text))):
+        yield
+
+
 class LineProgress:
     """Progress of a long job as a line per minute, for where no bar is shown."""
 
-    def __init__(self, total: int) -> None:
-        self.total, self.done = total, 0
+    def __init__(self, title: str, total: int, unit: str) -> None:
+        self.title, self.total, self.unit = title, total, unit
+        self.done = 0
         self.start = self.last_line = time.monotonic()
 
-    def advance(self, images: int) -> None:
-        """Count images, and print a line when it is time for one."""
-        self.done += images
+    def advance(self, number: int) -> None:
+        """Count what is done, and print a line when it is time for one."""
+        self.done += number
         now = time.monotonic()
-        if now - self.last_line >= SECONDS_BETWEEN_LINES and not is_terminal():
-            self.last_line = now
-            left = (self.total - self.done) * (now - self.start) / self.done
-            log_line(
-                f"{self.done} of {self.total} images, {self.images_per_second():.0f} images/s, "
-                f"{format_duration(left)} left"
-            )
-
-    def images_per_second(self) -> float | None:
-        """Return the rate since the start; None before the first image."""
-        return round(self.done / (time.monotonic() - self.start), 1) if self.done else None
+        if now - self.last_line < SECONDS_BETWEEN_LINES or not self.done:
+            return
+        self.last_line = now
+        speed = self.done / (now - self.start)
+        noun = (
+            f" {self.unit.partition('/')[0]}, {format_rate(speed, self.unit)}" if self.unit else ""
+        )
+        left = format_duration((self.total - self.done) / speed)
+        log_line(f"{self.title}: {self.done} of {self.total}{noun}, {left} left")
 
 
 class TrainingBar:
-    """The bar of a training run: one line for the epoch, with metrics and the time left."""
+    """The bar of a training run: one line for the epoch, with metrics and the time left.
 
-    def __init__(self) -> None:
+    Where no person watches a terminal, `say` gets a line a minute.
+    """
+
+    def __init__(self, say: Callable[[str], None] = discard_line) -> None:
+        self.say = say
+        self.title, self.total, self.done = "", 0, 0
+        self.last_line = time.monotonic()
         self._progress: Progress | None = None
         self._task: Any = None
 
     @contextmanager
     def show(self, is_shown: bool) -> Iterator[None]:
         """Show the bar inside the block, if a person watches."""
+        self.last_line = time.monotonic()
         if not is_shown or not is_terminal():
             yield
             return
@@ -112,23 +131,34 @@ class TrainingBar:
 
     def begin(self, title: str, total: int, done: int = 0) -> None:
         """Start a pass over `total` batches."""
+        self.title, self.total, self.done = title, total, done
         if self._progress is not None:
             self._progress.reset(
                 self._task, total=total, completed=done, description=title, text=""
             )
 
     def advance(self, values: dict[str, str] | None = None) -> None:
-        """Count a batch; `values` are shown as `name value` beside the bar."""
+        """Count a batch; `values` are shown as `name value` beside the bar, or in a line."""
+        self.done += 1
+        if values is not None and self.is_line_due():
+            self.last_line = time.monotonic()
+            shown = [" ".join(pair) for pair in values.items()]
+            self.say(", ".join([f"{self.title}: batch {self.done} of {self.total}", *shown]))
         if self._progress is not None:
             text = (
                 {} if values is None else {"text": "  ".join(" ".join(p) for p in values.items())}
             )
             self._progress.update(self._task, advance=1, **text)  # type: ignore[arg-type]
 
+    def is_line_due(self) -> bool:
+        """Return whether it is time for a line, where there is no terminal."""
+        age = time.monotonic() - self.last_line
+        return age >= SECONDS_BETWEEN_LINES and not is_terminal()
+
     @property
     def is_shown(self) -> bool:
-        """Return whether there is a bar to fill."""
-        return self._progress is not None
+        """Return whether there is a bar to fill, or a line to print."""
+        return self._progress is not None or self.is_line_due()
 
 
 def _bar(*columns: ProgressColumn) -> Progress:
@@ -141,4 +171,4 @@ class _Rate(ProgressColumn):
         self.unit = unit
 
     def render(self, task: Any) -> Text:
-        return Text("" if task.speed is None else f"{task.speed:.0f} {self.unit}")
+        return Text("" if task.speed is None else format_rate(task.speed, self.unit))

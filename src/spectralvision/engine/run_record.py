@@ -2,15 +2,24 @@
 
 import contextlib
 from collections.abc import Iterator
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from spectralvision.data.images import Images
 from spectralvision.data.splits import Data, fingerprint
-from spectralvision.engine.checkpoints import last_checkpoint, read_checkpoint
+from spectralvision.engine.checkpoints import describe_restart, last_checkpoint, read_checkpoint
+from spectralvision.engine.errors import translate_errors
+from spectralvision.engine.lock import lock
 from spectralvision.engine.processes import rank
-from spectralvision.runs import UserError, create_run_folder, read_json, write_json
+from spectralvision.runs import (
+    UserError,
+    create_run_folder,
+    read_json,
+    remove_temporary_files,
+    write_json,
+)
 
 PACKAGES = ("spectralvision", "torch", "timm", "lightning")
 
@@ -27,6 +36,24 @@ def read_record(run: Path) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
+def lock_run(run: Path) -> Iterator[None]:
+    """Keep other processes from writing a run inside the block; only rank 0 does.
+
+    Temporary files of a process that was killed are removed.
+
+    Raises:
+        UserError: Another process is writing the run.
+    """
+    if rank():
+        yield
+        return
+    with lock(run, str(run)):
+        for folder in (run, last_checkpoint(run).parent):
+            remove_temporary_files(folder)
+        yield
+
+
+@contextlib.contextmanager
 def record_run(run: Path, facts: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Write run.json at the start and at the end of the block.
 
@@ -37,19 +64,19 @@ def record_run(run: Path, facts: dict[str, Any]) -> Iterator[dict[str, Any]]:
     if rank():
         yield status
         return
-    write_json(run / "run.json", {"status": "running", **facts})
+    with translate_errors(describe_rest=partial(describe_unfinished_run, run)):
+        write_json(run / "run.json", {"status": "running", **facts})
     try:
-        yield status
-        write_json(run / "run.json", status | facts)
+        with translate_errors(describe_rest=partial(describe_unfinished_run, run)):
+            yield status
+            write_json(run / "run.json", status | facts)
     except BaseException as error:
-        if isinstance(error, KeyboardInterrupt):
-            status["status"] = "interrupted"
-        elif isinstance(error, UserError):
+        is_stopped = isinstance(error, KeyboardInterrupt)
+        status["status"] = "interrupted" if is_stopped else "failed"
+        if isinstance(error, UserError):
             status["error"] = str(error)
         with contextlib.suppress(OSError):  # on a full disk the record of the start stays
             write_json(run / "run.json", status | facts)
-        if isinstance(error, KeyboardInterrupt):
-            raise type(error)(describe_unfinished_run(run)) from None
         raise
 
 
@@ -86,6 +113,8 @@ def package_versions() -> dict[str, str]:
 def describe_unfinished_run(run: Path, is_resumable: bool = True) -> str:
     """Return what an unfinished run holds, and the command that resumes it, in words."""
     command = ""
+    if not run.is_dir():
+        return f"{run} does not exist any more"
     if is_resumable and last_checkpoint(run).exists():
         command = f"`spectralvision train --resume {run}` resumes it"
     if not (run / "model.safetensors").exists():
@@ -95,15 +124,16 @@ def describe_unfinished_run(run: Path, is_resumable: bool = True) -> str:
 
 
 def check_resumable(run: Path, data: Data) -> None:
-    """Raise `UserError` if a run is finished, has no checkpoint, or was trained on other images."""
+    """Raise `UserError` if nothing is left to do, or for a checkpoint or images of another run."""
     record, checkpoint = read_json(run / "run.json"), last_checkpoint(run)
-    if record.get("status") == "finished":
+    is_finished = record.get("status") == "finished"
+    if is_finished and (run / "report.html").is_file() and not rank():  # who may just write it
         raise UserError(
             f"{run} is finished: `spectralvision train --model {run} --data DATA` continues from "
             "its weights."
         )
-    if not checkpoint.is_file():
-        raise UserError(f"{run} has no checkpoint to resume from: start a new run.")
+    if not is_finished and not checkpoint.is_file():
+        raise UserError(f"{run} has no checkpoint to resume from: {describe_restart(run)}.")
     known = record.get("data", {})
     if known.get("fingerprints") != fingerprints(data):
         raise UserError(
@@ -113,4 +143,5 @@ def check_resumable(run: Path, data: Data) -> None:
         raise UserError(
             f"the label maps are not those that {run} was trained with: start a new run."
         )
-    read_checkpoint(checkpoint, device="meta")
+    if not is_finished:
+        read_checkpoint(checkpoint, record.get("id"), device="meta")

@@ -18,6 +18,7 @@ from spectralvision.engine import checkpoints
 from spectralvision.engine.devices import FSDP, build_fabric
 from spectralvision.engine.metrics_log import MetricsLog
 from spectralvision.engine.optimizer import build_average, build_optimizer, build_schedule
+from spectralvision.engine.run_record import read_record
 from spectralvision.engine.train_module import FitConfig, TrainModule
 from spectralvision.runs import UserError
 
@@ -49,6 +50,7 @@ class TrainState:
             config.device, int(trainer.devices), int(trainer.num_nodes), trainer.strategy
         )
         self.run = Path(self.fabric.broadcast(str(run)))
+        self.run_id = read_record(self.run).get("id")
         self.log = MetricsLog(self.run, config.monitor)
 
         # 2. The module on its devices
@@ -123,6 +125,7 @@ class TrainState:
     def save(self, seconds: float) -> None:
         """Write the checkpoint (all ranks must call it)."""
         content = {
+            "run": self.run_id,
             "position": asdict(self.position),
             "model": checkpoints.model_state(self.model),
             "average": None if self.average is None else self.average.state_dict(),
@@ -137,7 +140,7 @@ class TrainState:
 
     def load(self) -> float:
         """Read the checkpoint; return the seconds of training that it stands for."""
-        content = checkpoints.read_checkpoint(checkpoints.last_checkpoint(self.run))
+        content = checkpoints.read_checkpoint(checkpoints.last_checkpoint(self.run), self.run_id)
         self.position = Position(**content["position"])
         checkpoints.load_model_state(self.model, content["model"])
         if self.average is not None:

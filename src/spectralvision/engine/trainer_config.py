@@ -4,18 +4,19 @@ import os
 from dataclasses import dataclass, replace
 from math import inf
 
-from spectralvision.runs import Auto, UserError, check_ranges
+from spectralvision.runs import MAX_COUNT, Auto, UserError, check_ranges
 
 RANGES = {
-    "devices": (1, inf), "num_nodes": (1, inf), "accumulate": (1, inf),
-    "checkpoint_minutes": (0, inf),
+    "devices": (1, 1024), "num_nodes": (1, MAX_COUNT), "accumulate": (1, MAX_COUNT),
+    "checkpoint_minutes": (0, inf), "threads": (1, 1024),
 }  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainerConfig:
     """How a training run is executed. The result does not depend on it, except for batch norms that
-    see fewer images at a time (see `sync_batchnorm`) and the random draws of stochastic depth."""
+    see fewer images at a time (see `sync_batchnorm`), the random draws of stochastic depth, and the
+    rounding, which depends on `threads`."""
 
     devices: int | Auto = "auto"
     """Processes on each machine, one per device; auto: as many as torchrun has started, else 1."""
@@ -29,6 +30,9 @@ class TrainerConfig:
     to save memory."""
     sync_batchnorm: bool = False
     """Compute batch-norm statistics over the images of all GPUs."""
+    threads: int | Auto = "auto"
+    """CPU threads of each process; auto: one for each idle core. A resumed run uses as many as it
+    was started with, so that it rounds alike."""
     compile: bool = False
     """Compile the model with torch.compile; the saved weights are the same."""
     logger: str = "none"

@@ -8,6 +8,7 @@ Randomness is a function of (seed, epoch, update, image), never of what happened
 checkpoint holds the rest: a resumed run equals one that was not interrupted.
 """
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from spectralvision.engine.pace import Pace
 from spectralvision.engine.progress import TrainingBar, is_terminal
 from spectralvision.engine.train_module import FitConfig, Step, TrainModule
 from spectralvision.engine.train_state import Position, TrainState
-from spectralvision.runs import SigtermInterrupt, format_duration
+from spectralvision.runs import SigtermInterrupt, format_duration, format_rate
 
 STEPS_BETWEEN_CHECKS = 50
 """Updates between checks of the loss on an accelerator, as each check waits for it."""
@@ -49,7 +50,7 @@ class TrainingLoop:
         self.fabric = self.state.fabric
         self.pace = Pace(config.device.accelerator)
         self.stop = StopRequest()
-        self.bar = TrainingBar()
+        self.bar = TrainingBar(say)
         self.loggers = (
             build_loggers(config.trainer.logger, run) if self.fabric.is_global_zero else []
         )
@@ -126,7 +127,7 @@ class TrainingLoop:
             for batch in self.val:
                 with self.fabric.autocast():
                     module.eval_step(self.fabric.to_device(batch))
-                self.bar.advance()
+                self.bar.advance({} if self.bar.is_line_due() else None)
                 self.checkpoint_if_due()
             val = {name: float(value) for name, value in module.metrics.compute().items()}
 
@@ -199,6 +200,7 @@ class TrainingLoop:
             logger.log_metrics(row, step=row["step"])
         if not is_terminal():
             self.say(self._line(row))
+            self.bar.last_line = time.monotonic()
 
     def _line(self, row: dict[str, Any]) -> str:
         monitor = self.config.monitor
@@ -206,7 +208,7 @@ class TrainingLoop:
         return (
             f"epoch {row['epoch']}/{self.config.epochs}  train loss {row['train_loss']:.3f}, "
             f"{monitor.title} {monitor.format(row[monitor.metric])}  "
-            f"{row['images_per_second']:.0f} images/s{left}"
+            f"{format_rate(row['images_per_second'])}{left}"
         )
 
     def _log_update(self, loss: Tensor) -> None:
@@ -217,6 +219,7 @@ class TrainingLoop:
     def _show(self, loss: Tensor) -> None:
         """Fill the progress bar."""
         if not self.bar.is_shown:
+            self.bar.advance()
             return
         if loss.device.type != "cpu" and self.state.position.batch % STEPS_BETWEEN_BARS:
             self.bar.advance()  # its values would have to be waited for
