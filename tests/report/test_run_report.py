@@ -67,7 +67,7 @@ def test_a_task_hands_in_sections(tmp_path):
     facts = dict(row for table in page.sections["facts"].all("table") for row in table.rows)
     assert facts == {
         "whole run": "30 s",
-        "epoch, including validation": "3.0 s",
+        "epoch, including validation": "3 s",
         "training, including validation": "100 images/s",
         "evaluation": "5 images/s",
         "parameters": "3.1 M",

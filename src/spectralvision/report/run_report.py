@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from spectralvision.engine.errors import classify_failure
 from spectralvision.report.page import Card, Section, render_page
 from spectralvision.report.run_sections import (
     Curves,
@@ -81,10 +82,16 @@ def write_report(
 
 
 def try_write_report(write: Callable[[], Path], say: Callable[[str], None]) -> str | None:
-    """Call `write` and return the path; on any error `say` it and return None."""
+    """Call `write` and return the path; on an error that is not in the table, `say` it.
+
+    Raises:
+        Exception: An error of the table, such as a full disk.
+    """
     try:
         return str(write())
     except Exception as error:  # the run is complete without a report, whatever goes wrong here
+        if classify_failure(error) is not None:
+            raise
         reason = f"{type(error).__name__}: {error}"
         say(f"the report could not be written ({reason}); the run itself is complete")
         return None

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from spectralvision.report.page import Card, Section, columns, facts_table, note
 from spectralvision.report.svg import line_chart
 from spectralvision.report.text import escape
-from spectralvision.runs import format_duration
+from spectralvision.runs import format_duration, format_rate
 
 Row = Mapping[str, Any]
 MAX_GAP = 0.10  # training metric above the validation metric, as a fraction; more is overfitting
@@ -199,11 +199,11 @@ def run_timings(record: Row, epochs: Sequence[Row]) -> dict[str, str]:
     """Return how long the run and its epochs took."""
     found = {}
     if "seconds" in record.get("results", {}):
-        found["whole run"] = f"{record['results']['seconds']:g} s"
+        found["whole run"] = format_duration(float(record["results"]["seconds"]))
     if epochs and epochs[-1].get("seconds"):
         seconds = float(epochs[-1]["seconds"]) / len(epochs)
-        found["epoch, including validation"] = f"{seconds:.1f} s"
+        found["epoch, including validation"] = format_duration(seconds)
         if images := record.get("data", {}).get("images", {}).get("train"):
             speed = images / max(seconds, 1e-9)
-            found["training, including validation"] = f"{speed:.0f} images/s"
+            found["training, including validation"] = format_rate(speed)
     return found

@@ -3,10 +3,12 @@
 import html
 from collections.abc import Sequence
 
+from spectralvision.runs import printable
+
 
 def escape(text: object) -> str:
-    """Escape text for HTML content and attributes; bytes of names that are not UTF-8 become `?`."""
-    return html.escape(str(text).encode("utf-8", "replace").decode("utf-8"), quote=True)
+    """Escape text for HTML content and attributes; see `printable` for control characters."""
+    return html.escape(printable(text), quote=True)
 
 
 def shorten(text: str, limit: int) -> str:

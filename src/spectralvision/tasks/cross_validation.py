@@ -7,14 +7,16 @@ image is held out once, so that the metric uses every image.
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from spectralvision.engine.checkpoints import last_checkpoint
-from spectralvision.engine.errors import join_sentence
+from spectralvision.engine.errors import join_sentence, translate_errors
 from spectralvision.engine.model_io import find_model
 from spectralvision.engine.progress import discard_line
+from spectralvision.engine.run_record import lock_run
 from spectralvision.runs import UserError, create_run_folder, format_duration, read_json, write_json
 from spectralvision.tasks.base import Task
 from spectralvision.tasks.registry import find_task
@@ -50,6 +52,9 @@ def cross_validate(
         if dry_run:
             say(f"folds  {num_folds} training runs like this one")
             return trial
+        # The same in all folds, though each has its own images and its own time
+        chosen = trial["config"]
+        config = replace(config, input_size=chosen["input_size"], epochs=chosen["epochs"])
 
     # 2. Train each fold
     if resume is None:
@@ -58,44 +63,48 @@ def cross_validate(
     else:
         run = resume
     facts = describe_config(config)
-    write_json(run / "run.json", {"status": "running", **facts})
     folds: list[dict[str, Any]] = []
-    try:
-        for number in range(1, num_folds + 1):
-            left = ""
-            if folds:
-                seconds = (time.monotonic() - start) / len(folds) * (num_folds + 1 - number)
-                left = f", {format_duration(seconds)} left"
-            say(f"fold   {number} of {num_folds}{left}")
-            fold_config = replace(config, fold=number, out=str(run / f"fold-{number}"))
-            folds.append(_train_fold(task, fold_config, say))
-    except (KeyboardInterrupt, UserError) as error:
-        write_json(run / "run.json", {"status": "interrupted", **facts})
-        rest = (
-            f"{len(folds)} of {num_folds} folds are finished, "
-            f"`spectralvision train --resume {run}` trains the others"
-        )
-        sentence = join_sentence(str(error), rest) if str(error) else rest
-        raise type(error)(sentence.removesuffix(".")) from None
+    with lock_run(run):
+        try:
+            with translate_errors():
+                write_json(run / "run.json", {"status": "running", **facts})
+                for number in range(1, num_folds + 1):
+                    left = ""
+                    if folds:
+                        seconds = (time.monotonic() - start) / len(folds) * (num_folds + 1 - number)
+                        left = f", {format_duration(seconds)} left"
+                    say(f"fold   {number} of {num_folds}{left}")
+                    fold_config = replace(config, fold=number, out=str(run / f"fold-{number}"))
+                    folds.append(_train_fold(task, fold_config, say))
 
-    # 3. Combine them
-    result = {
-        "run": str(run),
-        "folds": folds,
-        **task.combine_folds(folds),
-        "images": sum(one["images"] for one in folds),
-        "seconds": round(time.monotonic() - start, 1),
-    }
-    write_json(run / "run.json", {"status": "finished", "results": result, **facts})
-    return result
+                # 3. Combine them
+                result = {
+                    "run": str(run),
+                    "folds": folds,
+                    **task.combine_folds(folds),
+                    "images": sum(one["images"] for one in folds),
+                    "seconds": round(time.monotonic() - start, 1),
+                }
+                write_json(run / "run.json", {"status": "finished", "results": result, **facts})
+                return result
+        except (KeyboardInterrupt, UserError) as error:
+            with suppress(OSError):  # on a full disk the record of the start stays
+                write_json(run / "run.json", {"status": "interrupted", **facts})
+            rest = (
+                f"{len(folds)} of {num_folds} folds are finished, "
+                f"`spectralvision train --resume {run}` trains the others"
+            )
+            sentence = join_sentence(str(error), rest) if str(error) else rest
+            raise type(error)(sentence.removesuffix(".")) from None
 
 
 def _train_fold(task: Task, config: TrainConfig, say: Say) -> dict[str, Any]:
     """Return the result of one fold, trained now or before."""
     run = Path(str(config.out))
     record = read_json(run / "run.json") if (run / "run.json").is_file() else {}
-    if record.get("status") != "finished":
-        if last_checkpoint(run).is_file():
+    is_finished = record.get("status") == "finished"
+    if not is_finished or not (run / "report.html").is_file():
+        if is_finished or last_checkpoint(run).is_file():
             train(read_config(run, lambda recipe: type(config)), say, resume=run)
         else:
             shutil.rmtree(run, ignore_errors=True)  # it has no checkpoint

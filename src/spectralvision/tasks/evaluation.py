@@ -38,7 +38,7 @@ def evaluate(
     Returns:
         model, data, split, the task's results, images, images_per_second; images_id is the same for
         the same images; seen_in_training is "train" or "val" where the run was trained on these
-        images or its best epoch chosen by them, else None.
+        images or its best epoch chosen by them, "unknown" for a folder without run.json, else None.
 
     Raises:
         UserError: A model without weights, a class it does not know, no such split, an image that
@@ -97,6 +97,8 @@ def _run(task: Task, module: Any, images: Images | Stream, config: InferenceConf
 def _seen_in_training(run: Path, images: Images | Stream) -> str | None:
     if not isinstance(images, Images):
         return None
+    if run.is_dir() and not (run / "run.json").is_file():
+        return "unknown"
     known = read_record(run).get("data", {}).get("fingerprints", {})
     own = fingerprint(images)
     return next((split for split, one in known.items() if one == own), None)

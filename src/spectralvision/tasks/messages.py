@@ -1,6 +1,7 @@
 """What a training run tells the user: what was found, what is trained, and how long it takes."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -9,10 +10,11 @@ from spectralvision.analysis import count_macs
 from spectralvision.data.images import estimate_median_side
 from spectralvision.data.splits import Data
 from spectralvision.data.workers import count_cores
+from spectralvision.engine.auto_settings import MAX_CPU_SECONDS, SMALLEST_SIZE
 from spectralvision.engine.devices import Device
 from spectralvision.engine.model_io import architecture, brings_weights, data_config
 from spectralvision.engine.projection import Projection
-from spectralvision.runs import format_duration
+from spectralvision.runs import format_bytes, format_count, format_duration, format_rate
 from spectralvision.tasks.train_config import TrainConfig
 
 PRECISIONS = {
@@ -20,13 +22,15 @@ PRECISIONS = {
     "bf16-mixed": "mixed bfloat16",
     "16-mixed": "mixed float16",
 }
+SMALL_MODEL = "mobilenetv3_small_100"
+"""A model of timm with weights, that a CPU can fine-tune."""
 MAX_DATA_WAIT = 0.1
 """Fraction of the training time spent waiting for data above which a change is advised."""
 
 
 def describe_data_and_model(config: TrainConfig, data: Data, model: nn.Module) -> Iterator[str]:
     """Yield two lines: the data found, and the model with its size and cost."""
-    counts = ", ".join(f"{len(images)} {name}" for name, images in data.splits.items())
+    counts = ", ".join(f"{format_count(len(split))} {name}" for name, split in data.splits.items())
     divided = data.facts.get("val_split")
     origin = ""
     if divided:
@@ -54,14 +58,60 @@ def describe_training(config: Any, device: Device, projection: Projection) -> st
     )
 
 
+def describe_threads(threads: int, usual: int, resume: Path | None) -> list[str]:
+    """Return the line about computing with other than the usual number of threads, if so."""
+    if threads == usual:
+        return []
+    count = "1 thread computes" if threads == 1 else f"{threads} threads compute"
+    if resume is not None:
+        return [f"note   {count}, as when the run was started"]
+    if threads > usual:
+        return []
+    return [
+        f"note   {count}, because other programs use the machine: --threads {usual} takes all its "
+        "cores, and is slower while they run"
+    ]
+
+
+def advise_on_duration(
+    first: Any, config: Any, first_seconds: float, seconds: float
+) -> Iterator[str]:
+    """Yield a line if a run on a CPU takes over an hour, or would have: what was done, what helps.
+
+    Args:
+        first: The settings before anything was reduced.
+        config: The settings of the run.
+        first_seconds, seconds: What the run takes with each.
+    """
+    reduced = [
+        f"{getattr(config, name)} instead of {getattr(first, name)} {what}"
+        for name, what in (("input_size", "pixels"), ("epochs", "epochs"))
+        if getattr(config, name) < getattr(first, name)
+    ]
+    if reduced:
+        yield (
+            f"note   {' and '.join(reduced)}, as it would take {format_duration(first_seconds)} on "
+            "this CPU: --input-size and --epochs override this"
+        )
+    if seconds > MAX_CPU_SECONDS or reduced:
+        cures = ["a GPU"]
+        if not (config.pretrained or brings_weights(config.model)):
+            cures.append(f"`spectralvision train finetune --model {SMALL_MODEL}`")
+        if seconds > MAX_CPU_SECONDS and config.input_size > SMALLEST_SIZE:
+            cures.append(f"--input-size {SMALLEST_SIZE}")
+        if seconds > MAX_CPU_SECONDS:
+            cures.append("fewer --epochs")
+        yield f"note   what takes less time, or is better in the same: {', '.join(cures)}"
+
+
 def describe_trial(projection: Projection) -> str:
     """Return the line about the measured training steps."""
     memory = ""
     if projection.memory is not None:
-        memory = f", peak memory {projection.memory / 2**30:.2f} GiB per process"
+        memory = f", peak memory {format_bytes(projection.memory)} per process"
     return (
-        f"trial  {projection.images_per_second:.3g} images/s in training steps{memory}, "
-        f"{projection.seconds / 3600:.3g} h in total"
+        f"trial  {format_rate(projection.images_per_second)} in training steps{memory}, "
+        f"{format_duration(projection.seconds)} in total"
     )
 
 

@@ -1,18 +1,29 @@
 """Settings of training that every task has. Imports neither torch nor timm."""
 
 from dataclasses import dataclass, field, fields, is_dataclass
-from math import inf
-from typing import Any, ClassVar, Literal, TypeVar, get_type_hints
+from types import UnionType
+from typing import (
+    Any,
+    ClassVar,
+    Literal,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from spectralvision.engine.optimizer_config import OptimizerConfig
 from spectralvision.engine.trainer_config import TrainerConfig
-from spectralvision.runs import Auto, UserError, check_ranges
+from spectralvision.runs import MAX_COUNT, MAX_SIDE, Auto, UserError, check_ranges
 
 T = TypeVar("T", bound="TrainConfig")
+D = TypeVar("D")
 
 RANGES = {
-    "num_classes": (2, inf), "epochs": (1, inf), "batch_size": (2, inf), "input_size": (1, inf),
-    "seed": (0, inf), "workers": (0, inf), "folds": (2, inf), "fold": (1, inf),
+    "num_classes": (2, MAX_COUNT), "epochs": (1, MAX_COUNT), "batch_size": (2, MAX_COUNT),
+    "input_size": (1, MAX_SIDE), "val_fraction": (0, 1), "seed": (0, 2**32 - 1),
+    "workers": (0, 1024), "folds": (2, MAX_COUNT), "fold": (1, MAX_COUNT),
 }  # fmt: skip
 
 
@@ -46,13 +57,14 @@ class TrainConfig:
     """Run folder. Default: runs/DATA-MODEL, with -2, -3 ... appended if it exists."""
     epochs: int | Auto = "auto"
     """Number of epochs; auto: 15 for digits and from pretrained weights, else 50, up to 200 for
-    few images."""
+    few images; fewer, but at least 10, where a CPU would take over an hour."""
     batch_size: int | Auto = "auto"
     """Images per update, over all processes and accumulation steps; auto: about 30 updates per
     epoch, 16 to 128 images."""
     input_size: int | Auto = "auto"
     """Side of the square input in pixels; auto: twice the side of the images, up to the model's
-    own input size."""
+    own input size; less, but at least 64 (128 from pretrained weights), where a CPU would take over
+    an hour."""
     seed: int = 0
     """Random seed; the same seed gives the same result."""
     workers: int | Auto = "auto"
@@ -86,12 +98,38 @@ class TrainConfig:
         """Return the settings that a run recorded, with every `auto` filled in.
 
         Raises:
-            TypeError, KeyError: They are not of this version.
+            TypeError, KeyError: They are not of this version, or one has another type.
+            UserError: A value cannot work.
         """
-        hints = get_type_hints(cls)
-        values = dict(record)
-        for one in fields(cls):
-            if is_dataclass(hints[one.name]):
-                group: Any = hints[one.name]
-                values[one.name] = group(**record[one.name])
-        return cls(**values)
+        config = _read(cls, record)
+        config.check()
+        return config
+
+
+def _read(cls: type[D], record: dict[str, Any]) -> D:
+    """Return an instance of a dataclass, whose fields may be dataclasses, from JSON."""
+    hints = get_type_hints(cls)
+    values = dict(record)
+    for name in record.keys() & hints.keys():
+        if is_dataclass(hints[name]):
+            values[name] = _read(hints[name], record[name])
+        elif not _has_type(record[name], hints[name]):
+            raise TypeError(f"{name} is {record[name]!r}")
+    missing = [name for name, hint in hints.items() if is_dataclass(hint) and name not in record]
+    if missing:
+        raise KeyError(missing[0])
+    return cls(**values)
+
+
+def _has_type(value: Any, hint: Any) -> bool:
+    origin = get_origin(hint)
+    if origin in (Union, UnionType):
+        return any(_has_type(value, one) for one in get_args(hint))
+    if origin is Literal:
+        return value in get_args(hint)
+    if origin in (tuple, list):  # lists in JSON
+        return isinstance(value, tuple | list)
+    if hint in (int, float):
+        is_number = isinstance(value, int if hint is int else int | float)
+        return is_number and not isinstance(value, bool)
+    return hint is Any or isinstance(value, hint)

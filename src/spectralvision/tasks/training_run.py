@@ -1,53 +1,37 @@
 """A training run of any task, as numbered steps."""
 
 import time
+import uuid
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from contextlib import ExitStack, suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-from torch.utils.data import DataLoader
+import torch
 
-from spectralvision.data.splits import Data, split_train_val
-from spectralvision.engine import auto_settings, model_io
-from spectralvision.engine.devices import choose_device
+from spectralvision.engine import model_io
+from spectralvision.engine.errors import translate_errors
 from spectralvision.engine.fit import fit
-from spectralvision.engine.processes import rank
+from spectralvision.engine.processes import destroy_process_group, rank
 from spectralvision.engine.progress import discard_line, log_line
-from spectralvision.engine.projection import Projection, project
+from spectralvision.engine.projection import Projection
 from spectralvision.engine.run_record import (
-    check_resumable,
     claim_run_folder,
     describe_data,
+    lock_run,
     package_versions,
     record_run,
 )
-from spectralvision.engine.train_module import FitConfig, TrainModule
 from spectralvision.engine.training_loop import TrainingLoop
 from spectralvision.report import try_write_report, write_report
-from spectralvision.runs import UserError, read_json, require_empty_dir
+from spectralvision.runs import UserError, read_json
 from spectralvision.tasks import messages
-from spectralvision.tasks.base import Task
+from spectralvision.tasks.prepare_run import Prepared, prepare, shorten
 from spectralvision.tasks.registry import find_task
 from spectralvision.tasks.train_config import TrainConfig
 
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """What a training run needs, once data, settings and model are known."""
-
-    task: Task
-    config: Any
-    data: Data
-    notes: list[str]
-    model: nn.Module
-    module: TrainModule
-    train_loader: DataLoader[Any]
-    val_loader: DataLoader[Any]
-    fit_config: FitConfig
 
 
 def train(
@@ -70,30 +54,53 @@ def train(
     """
     start = time.monotonic()
     say = discard_line if rank() else say
+    with ExitStack() as locks:
+        locks.callback(torch.set_num_threads, torch.get_num_threads())
+        if resume is not None and not dry_run:
+            locks.enter_context(lock_run(resume))
+        return _train(config, say, dry_run, resume, locks, start)
 
+
+def _train(
+    config: Any, say: Say, dry_run: bool, resume: Path | None, locks: ExitStack, start: float
+) -> dict[str, Any]:
     # 1. Data, settings, model and batches
     prepared = prepare(config, resume)
+    known = {} if resume is None else read_json(resume / "run.json")
+    if resume is not None and known.get("status") == "finished" and not dry_run:
+        if rank():
+            return dict(known["results"])
+        return known["results"] | {"report": _write_report(prepared, resume, say)}
+    prepared, projection = shorten(prepared, config, is_new=resume is None)
 
     # 2. What was found, what is trained, how long it takes
-    projection = announce(prepared, say)
+    announce(prepared, projection, say)
     if dry_run:
         return _dry_run(prepared, projection, say)
 
     # 3. Training
     name = f"{prepared.data.name.split('/')[-1]}-{model_io.architecture(prepared.model)}"
-    run = resume or claim_run_folder(name, prepared.config.out)
-    with record_run(run, _facts(prepared)) as status:
-        loop = fit(
-            prepared.module,
-            prepared.train_loader,
-            prepared.val_loader,
-            run,
-            prepared.fit_config,
-            say,
-            resume is not None,
-        )
-        result = _result(prepared, loop, run, time.monotonic() - start)
-        status |= {"status": "finished", "results": result}
+    run = resume
+    if run is None:
+        run = claim_run_folder(name, prepared.config.out)
+        locks.enter_context(lock_run(run))
+    run_id = uuid.uuid4().hex if resume is None else known.get("id")
+    try:
+        with record_run(run, {"id": run_id, **_facts(prepared)}) as status:
+            loop = fit(
+                prepared.module,
+                prepared.train_loader,
+                prepared.val_loader,
+                run,
+                prepared.fit_config,
+                say,
+                resume is not None,
+            )
+            result = _result(prepared, loop, run, time.monotonic() - start)
+            status |= {"status": "finished", "results": result}
+    except KeyboardInterrupt:
+        _report_stopped_run(prepared, run, say)
+        raise
 
     # 4. Advice and report
     if rank():
@@ -107,56 +114,18 @@ def train(
     )
     if advice:
         say(advice)
-    return result | {"report": try_write_report(lambda: _write_report(prepared, run), say)}
+    return result | {"report": _write_report(prepared, run, say)}
 
 
-def prepare(config: Any, resume: Path | None) -> Prepared:
-    """Open the data, fill in the settings, and build model and batches."""
-    task = find_task(config.task)
-    device = choose_device(config.device, config.precision)
-    if resume is None and not rank():
-        require_empty_dir(config.out)
-
-    # 1. Data: open, split, leave out what cannot be read
-    data = task.open(config.data, config.data_dir, config.num_classes)
-    data = split_train_val(data, config.val_fraction, config.seed, config.fold_of())
-    data, notes = task.check(data, config)
-    if resume is not None:
-        check_resumable(resume, data)
-
-    # 2. Settings, model, batches
-    config = _resolve(task, config, data)
-    model, config = task.build(config, data, is_new=resume is None)
-    module = task.module(model, config, data)
-    train_loader, val_loader = task.loaders(config, data, model)
-    fit_config = FitConfig(
-        epochs=config.epochs,
-        optimizer=config.optimizer,
-        trainer=config.trainer,
-        device=device,
-        monitor=task.monitor,
-        save=task.save,
-    )
-    return Prepared(task, config, data, notes, model, module, train_loader, val_loader, fit_config)
-
-
-def announce(prepared: Prepared, say: Say) -> Projection | None:
-    """Say what was found, what is trained and how long it takes; rank 0 measures it."""
-    config, projection = prepared.config, None
-    if not rank():
+def announce(prepared: Prepared, projection: Projection | None, say: Say) -> None:
+    """Say what was found, what is trained and how long it takes."""
+    config = prepared.config
+    if projection is not None:
         for line in messages.describe_data_and_model(config, prepared.data, prepared.model):
             say(line)
-        projection = project(
-            prepared.module,
-            prepared.fit_config,
-            config.batch_size,
-            prepared.train_loader,
-            prepared.val_loader,
-        )
         say(messages.describe_training(config, prepared.fit_config.device, projection))
     for line in prepared.notes:
         say(line)
-    return projection
 
 
 def _dry_run(prepared: Prepared, projection: Projection | None, say: Say) -> dict[str, Any]:
@@ -192,10 +161,31 @@ def _result(prepared: Prepared, loop: TrainingLoop, run: Path, seconds: float) -
     }
 
 
-def _write_report(prepared: Prepared, run: Path) -> Path:
-    monitor = prepared.task.monitor
-    findings = prepared.task.findings(run, prepared.data)
-    return write_report(run, findings, monitor.metric, monitor.mode, monitor.tie)
+def _write_report(prepared: Prepared, run: Path, say: Say) -> str | None:
+    """Write the report of a run and return its path; None where the task fails to.
+
+    Raises:
+        UserError: The disk or the memory is full, or the like; resuming the run writes it.
+    """
+    rest = f"{run} is complete, `spectralvision train --resume {run}` writes its report"
+
+    def write() -> Path:
+        monitor = prepared.task.monitor
+        findings = prepared.task.findings(run, prepared.data)
+        return write_report(run, findings, monitor.metric, monitor.mode, monitor.tie)
+
+    with translate_errors(describe_rest=lambda is_resumable: rest):
+        return try_write_report(write, say)
+
+
+def _report_stopped_run(prepared: Prepared, run: Path, say: Say) -> None:
+    """Write the report of the epochs so far, unless there are none or it is interrupted too."""
+    if rank() or not (run / "metrics.csv").is_file():
+        return
+    destroy_process_group()
+    say("report of the epochs so far (Ctrl-C skips it)")
+    with suppress(UserError, KeyboardInterrupt):
+        _write_report(prepared, run, say)
 
 
 def read_config(
@@ -225,21 +215,6 @@ def read_config(
         return kind.from_record(record["config"])
     except (TypeError, KeyError) as error:
         raise UserError(f"{path} has no settings of this version ({error}).") from None
-
-
-def _resolve(task: Task, config: Any, data: Data) -> Any:
-    """Return the settings with every `auto` that the data decides filled in."""
-    num_train = len(data.split("train"))
-    is_pretrained = config.pretrained or model_io.brings_weights(config.model)
-    trainer = config.trainer.resolve()
-    batch = auto_settings.choose_batch_size(
-        config.batch_size, num_train, trainer.parts_per_batch, data.name
-    )
-    limits = task.epoch_limits(config, data, is_pretrained)
-    epochs = auto_settings.choose_epochs(config.epochs, limits, num_train, batch)
-    optimizer = auto_settings.resolve_optimizer(config.optimizer, batch, epochs, is_pretrained)
-    config = replace(config, batch_size=batch, epochs=epochs, optimizer=optimizer, trainer=trainer)
-    return task.resolve(config, data)
 
 
 def describe_config(config: TrainConfig) -> dict[str, Any]:

@@ -108,6 +108,10 @@ def test_the_same_images_have_the_same_id(run):
     assert first["images_id"] != other["images_id"]
 
 
+def test_a_folder_without_run_json_may_have_been_trained_on_the_images(run):
+    assert evaluate(run, noise(), config=CPU)["seen_in_training"] == "unknown"
+
+
 def test_an_unknown_class_is_rejected(run):
     with pytest.raises(UserError, match=r"1 class that .* does not know \(d\)"):
         evaluate(run, noise(classes=("a", "b", "d")), config=CPU)

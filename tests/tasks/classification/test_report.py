@@ -128,7 +128,7 @@ def test_class_and_file_names_are_escaped():
         assert SCRIPT in page.sections[section].text, section
     facts = dict(row for table in page.sections["facts"].all("table") for row in table.rows)
     assert (facts["model"], facts[SCRIPT]) == (SCRIPT, SCRIPT)
-    shown = ["b?<b>" if name == classes[2] else name for name in classes]
+    shown = ["b\\xff<b>" if name == classes[2] else name for name in classes]
     assert [row[0] for row in page.sections["confusion"].one("table", "matrix").rows[1:]] == [
         name if len(name) <= 24 else f"{name[:11]}…{name[-12:]}" for name in shown
     ]

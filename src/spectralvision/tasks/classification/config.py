@@ -4,7 +4,6 @@ Claim: 97 % or more of the held-out handwritten digits are correct after two min
 cores. Command: `spectralvision train --data digits`"""
 
 from dataclasses import dataclass, field
-from math import inf
 from typing import ClassVar
 
 from spectralvision.data.augmentation import AugmentationConfig
@@ -13,7 +12,7 @@ from spectralvision.tasks.classification.distillation_config import Distillation
 from spectralvision.tasks.train_config import TrainConfig
 
 LOSS_RANGES = {
-    "label_smoothing": (0, 0.99), "class_weights": (0, 2), "mixup": (0, inf), "cutmix": (0, inf),
+    "label_smoothing": (0, 0.99), "class_weights": (0, 2), "mixup": (0, 1000), "cutmix": (0, 1000),
 }  # fmt: skip
 
 

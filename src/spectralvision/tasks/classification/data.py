@@ -5,6 +5,7 @@ from dataclasses import asdict, replace
 
 import numpy as np
 
+from spectralvision.data.image_formats import describe_left_out
 from spectralvision.data.images import Images
 from spectralvision.data.splits import Data
 from spectralvision.data.thresholds import MIN_VAL_IMAGES, is_imbalanced
@@ -60,8 +61,10 @@ def describe_problems(
     duplicates: Sequence[DuplicateImage],
     is_weighted: bool = False,
 ) -> list[str]:
-    """Return lines about unreadable, duplicate and few images, and imbalanced classes."""
+    """Return lines about left out, unreadable, duplicate and few images, and imbalanced classes."""
     notes = []
+    if left_out := data.facts.get("left_out"):
+        notes.append(f"skip   formats that are not read: {describe_left_out(left_out)}")
     if unreadable:
         names = _join([f"{one.image} ({one.reason})" for one in unreadable])
         notes.append(f"skip   {_images(len(unreadable))} that cannot be read: {names}")

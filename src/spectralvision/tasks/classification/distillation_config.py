@@ -1,12 +1,11 @@
 """Settings of knowledge distillation, without the libraries that they configure."""
 
 from dataclasses import dataclass
-from math import inf
 from typing import Literal
 
 from spectralvision.runs import check_ranges
 
-RANGES = {"distillation_weight": (0, 1), "temperature": (0.01, inf)}
+RANGES = {"distillation_weight": (0, 1), "temperature": (0.01, 1000)}
 
 
 @dataclass(frozen=True, kw_only=True)

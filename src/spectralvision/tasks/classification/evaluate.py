@@ -9,6 +9,7 @@ from torchmetrics.classification import MulticlassCalibrationError, MulticlassSt
 
 from spectralvision.data.splits import Data
 from spectralvision.engine.model_io import label_names, label_titles
+from spectralvision.runs import format_rate
 from spectralvision.tasks.classification.module import Classifier
 from spectralvision.tasks.classification.statistics import wilson_interval
 
@@ -85,7 +86,7 @@ def format_comparison(results: Sequence[dict[str, Any]]) -> list[list[str]]:
             "-" if one["top5"] is None else f"{one['top5']:.2%}",
             f"{one['calibration_error']:.2%}",
             f"{one['images']} ({one['split']})",
-            f"{one['images_per_second']:.0f}",
+            format_rate(one["images_per_second"], ""),
         ])  # fmt: skip
     return rows
 

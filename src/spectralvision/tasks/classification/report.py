@@ -7,6 +7,7 @@ from spectralvision.report import Card, Findings, Section
 from spectralvision.report.confusion import confusion_matrix
 from spectralvision.report.page import bar, details, figure, image, note, short_name, table, tiles
 from spectralvision.report.text import escape, pluralize, shorten
+from spectralvision.runs import format_rate
 from spectralvision.tasks.classification.report_data import ReportData
 from spectralvision.tasks.classification.statistics import caveats, wilson_interval
 
@@ -23,7 +24,7 @@ def build_findings(data: ReportData) -> Findings:
         facts["parameters"] = f"{data.parameters / 1e6:.2f} M"
     timings = {}
     if data.images_per_second is not None:
-        speed = f"{data.images_per_second:.0f} images/s"
+        speed = format_rate(data.images_per_second)
         timings["evaluation, including start-up and reading"] = speed
     counts = ", ".join(f"{number} {split}" for split, number in data.images.items())
     classes = pluralize(len(data.classes), "class")

@@ -4,6 +4,8 @@ import errno
 import json
 import os
 import re
+import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -15,13 +17,14 @@ from spectralvision.cli import main
 from spectralvision.data.open_data import open_data
 from spectralvision.data.transforms import build_eval_transform
 from spectralvision.engine.infer import InferenceConfig
+from spectralvision.engine.lock import lock
 from spectralvision.engine.model_io import data_config, load_model, save_model
 from spectralvision.runs import UserError
 from spectralvision.tasks.classification.token_labels import generate
 from spectralvision.tasks.classification.token_labels.generate import generate_label_maps
 from spectralvision.tasks.classification.token_labels.storage import open_label_maps, shard_path
 from tests.helpers.label_maps import save_untrained
-from tests.helpers.pictures import COLOURS, image_folder
+from tests.helpers.pictures import COLOURS, image_folder, picture
 
 CONFIG = InferenceConfig(batch_size=3, workers=0, device="cpu")
 
@@ -131,7 +134,22 @@ def interrupt_third_shard(root, patch):
     patch.setattr(generate, "write_shard", interrupted)
 
 
-@pytest.mark.parametrize("cut", ["interrupted", "missing", "short"])
+def damage(folder, cut):
+    """Damage shard 1 in a way that its header does not show."""
+    path = shard_path(folder, 1)
+    if cut == "missing":
+        path.unlink()
+    elif cut == "short":
+        path.write_bytes(path.read_bytes()[:-5])
+    elif cut == "flipped":
+        content = bytearray(path.read_bytes())
+        content[-100] ^= 1
+        path.write_bytes(content)
+    else:
+        shutil.copy(shard_path(folder, 0), path)
+
+
+@pytest.mark.parametrize("cut", ["interrupted", "missing", "short", "flipped", "replaced"])
 def test_the_same_command_resumes(cut, photos, tmp_path, monkeypatch, capsys):
     # 1. Maps that were not interrupted, to compare with
     run = str(save_untrained(tmp_path / "teacher"))
@@ -146,8 +164,8 @@ def test_the_same_command_resumes(cut, photos, tmp_path, monkeypatch, capsys):
         missing = 7
     else:
         assert main(words(tmp_path)) == 0
-        path = shard_path(tmp_path / "maps", 1)
-        path.unlink() if cut == "missing" else path.write_bytes(path.read_bytes()[:-5])
+        damage(tmp_path / "maps", cut)
+        (tmp_path / "maps" / ".maps-00001.safetensors.a1b2c3d4").touch()  # as a kill leaves it
         missing = 4
     capsys.readouterr()
     kept = [path for path in (tmp_path / "maps").glob("maps-*") if "00001" not in path.name]
@@ -159,6 +177,7 @@ def test_the_same_command_resumes(cut, photos, tmp_path, monkeypatch, capsys):
     assert json.loads(capsys.readouterr().out)["labeled"] == missing
     assert all(path.stat().st_mtime_ns == time for path, time in before.items())
     assert_equal_shards(read_shards(tmp_path / "maps"), read_shards(tmp_path / "whole"))
+    assert not list((tmp_path / "maps").glob(".*"))
 
     # 4. Nothing is left to generate
     assert main(words(tmp_path, "--json")) == 0
@@ -215,6 +234,21 @@ def started_on_other_images(root, patch):
     return ["--data", root / "more"]
 
 
+def started_on_an_image_that_was_replaced(root, patch):
+    assert main(words(root)) == 0
+    picture("red", 1, side=40).save(root / "photos" / "red" / "1.png")
+    return []
+
+
+def started_with_another_preprocessing(root, patch):
+    assert main(words(root)) == 0
+    path = root / "teacher" / "config.json"
+    config = json.loads(path.read_text())
+    config["pretrained_cfg"]["mean"] = [0.1, 0.2, 0.3]
+    path.write_text(json.dumps(config))
+    return []
+
+
 def folder_in_use(root, patch):
     (root / "maps").mkdir()
     (root / "maps" / "notes.txt").write_text("mine")
@@ -264,6 +298,12 @@ CASES = {
         r"maps has label maps by .* of photos \(all\), started with another data: "
         r"name another folder with --out\.$"
     ),
+    started_on_an_image_that_was_replaced: (
+        r"started with another content of the images: name another folder with --out\.$"
+    ),
+    started_with_another_preprocessing: (
+        r"started with another preprocessing: name another folder with --out\.$"
+    ),
     folder_in_use: r"maps exists and is not an empty folder: name another with --out\.$",
     unknown_split: r"photos has no split 'test'",
     full_disk: (
@@ -308,6 +348,38 @@ def test_a_teacher_that_was_trained_further_is_another_one(photos, tmp_path):
     save_model(model, run)
     with pytest.raises(UserError, match="started with another weights"):
         generate_label_maps(str(run), data, tmp_path / "maps", config=CONFIG)
+
+
+@pytest.mark.parametrize(("code", "kind"), [(130, "interrupted"), (143, "stopped by SIGTERM")])
+def test_a_signal_ends_it_with_a_sentence(code, kind, photos, tmp_path, monkeypatch, capsys):
+    save_untrained(tmp_path / "teacher")
+    number = {130: signal.SIGINT, 143: signal.SIGTERM}[code]
+    write, calls = Path.write_bytes, []
+
+    def stopped(path, content):
+        calls.append(path)
+        write(path, content)
+        if len(calls) == 3:
+            os.kill(os.getpid(), number)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", stopped)
+        assert main(words(tmp_path)) == code
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        f"spectralvision: {kind}; 8 of 15 label maps are in {tmp_path / 'maps'}, and the same "
+        "`spectralvision token-labels` command generates what is missing"
+    )
+    assert not list(tmp_path.rglob(".*"))
+    assert main(words(tmp_path, "--json")) == 0
+    assert json.loads(capsys.readouterr().out)["labeled"] == 7
+
+
+def test_a_second_process_is_rejected(photos, tmp_path, capsys):
+    save_untrained(tmp_path / "teacher")
+    assert main(words(tmp_path)) == 0
+    with lock(tmp_path / "maps", ""):
+        assert main(words(tmp_path)) == 2
+    assert f"another process is writing {tmp_path / 'maps'}: wait" in capsys.readouterr().err
 
 
 def test_the_test_classes_are_sorted():

@@ -1,5 +1,6 @@
 """Label maps in both formats: the map of each image, and what is rejected."""
 
+import json
 import os
 import pickle
 import re
@@ -127,6 +128,70 @@ def published_with_another_shape(root, images):
     torch.save(torch.zeros(5, 3, 3), root / "maps" / "blue" / "0.pt")
 
 
+def write_wrong_shard(root, images, change):
+    """Replace shard 0 by one without a digest, as earlier versions wrote, after `change`."""
+    write_label_maps(root / "maps", images, CLASSES)
+    path = shard_path(root / "maps", 0)
+    maps = load_file(path)
+    change(maps["values"], maps["indices"])
+    save_file(maps, path)
+
+
+def class_too_large(root, images):
+    write_wrong_shard(root, images, lambda values, indices: indices[1, 0].fill_(3))
+
+
+def class_negative(root, images):
+    write_wrong_shard(root, images, lambda values, indices: indices[1, 0].fill_(-2))
+
+
+def probability_negative(root, images):
+    write_wrong_shard(root, images, lambda values, indices: values[1, 0].fill_(-60000))
+
+
+def probability_nan(root, images):
+    write_wrong_shard(root, images, lambda values, indices: values[1, 0].fill_(torch.nan))
+
+
+def probabilities_too_large(root, images):
+    write_wrong_shard(root, images, lambda values, indices: values[1].fill_(0.75))
+
+
+def shard_replaced(root, images):
+    write_label_maps(root / "maps", images, CLASSES)
+    shard_path(root / "maps", 1).replace(shard_path(root / "maps", 0))
+    write_label_maps(root / "others", images, CLASSES)
+    shard_path(root / "others", 1).replace(shard_path(root / "maps", 1))
+
+
+def write_index(root, images, **fields):
+    write_label_maps(root / "maps", images, CLASSES)
+    path = root / "maps" / INDEX
+    path.write_text(json.dumps(json.loads(path.read_text()) | fields))
+
+
+def shard_of_no_images(root, images):
+    write_index(root, images, shard=0)
+
+
+def count_of_text(root, images):
+    write_index(root, images, count="12")
+
+
+def shape_too_short(root, images):
+    write_index(root, images, shape=[2, 2])
+
+
+def published_nan(root, images):
+    write_published_maps(root / "maps", names_of(images), shape=(3, 2, 2), classes=3)
+    torch.save(torch.full((2, 3, 2, 2), torch.nan).half(), root / "maps" / "blue" / "0.pt")
+
+
+def published_empty(root, images):
+    write_published_maps(root / "maps", names_of(images), shape=(3, 2, 2), classes=3)
+    torch.save(torch.zeros(2, 0, 2, 2).half(), root / "maps" / "blue" / "0.pt")
+
+
 class Hostile:
     """Create a folder when unpickled as code."""
 
@@ -144,6 +209,17 @@ def published_hostile_file(root, images):
 
 RESUME = "the same `spectralvision token-labels` command generates what is missing"
 CASES = {
+    class_too_large: rf"maps-00000\.safetensors has class 3, but .* 3 classes: {RESUME}\.$",
+    class_negative: rf"maps-00000\.safetensors has class -2, but .* 3 classes: {RESUME}\.$",
+    probability_negative: rf"maps-00000\.safetensors has a probability of -60000: {RESUME}\.$",
+    probability_nan: rf"maps-00000\.safetensors has a probability of nan: {RESUME}\.$",
+    probabilities_too_large: rf"00000\.safetensors has .* that add up to 1\.5: {RESUME}\.$",
+    shard_replaced: rf"00000\.safetensors is damaged or of other maps \(.*\): {RESUME}\.$",
+    shard_of_no_images: r"json cannot be used \(count 12, shard 0, .*\): generate the maps again",
+    count_of_text: r"label_maps\.json cannot be used \(count 12, .*\): generate the maps again",
+    shape_too_short: r"label_maps\.json cannot be used \(.* shape \[2, 2\]\): generate the maps",
+    published_nan: r"blue/0\.pt has a value that is NaN or infinite\.$",
+    published_empty: r"blue/0\.pt is not a label map: it should contain one tensor",
     other_images: (
         r"maps has label maps of other images \(11 of D, all\) than the 12 training images: "
         r"`.*` generates new ones\.$"

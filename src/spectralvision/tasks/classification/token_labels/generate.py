@@ -4,6 +4,7 @@ The whole image is resized to the teacher's input, whatever its aspect ratio, so
 image is the same box of the map.
 """
 
+import hashlib
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,29 +15,32 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from spectralvision.data.images import Images, Stream, Subset
+from spectralvision.data.images import FileImages, Images, Stream, Subset, WrappedImages
 from spectralvision.data.loaders import ImageBatch, build_inference_loader
 from spectralvision.data.splits import Data
 from spectralvision.data.transforms import ImageTransform, build_eval_transform
 from spectralvision.engine.errors import translate_errors
 from spectralvision.engine.infer import InferenceConfig, infer
+from spectralvision.engine.lock import lock
 from spectralvision.engine.model_io import columns_of, data_config, load_model, weights_digest
-from spectralvision.runs import UserError, require_empty_dir
+from spectralvision.runs import UserError, remove_temporary_files, require_empty_dir
 from spectralvision.tasks.classification.token_labels.dense_head import DenseHead
 from spectralvision.tasks.classification.token_labels.storage import (
     INDEX,
     RESUME,
     Index,
+    LabelMap,
     ordered_fingerprint,
     problem_of_shard,
     read_index,
-    shard_path,
     write_shard,
 )
 
 TOP_CLASSES = 5
 """Classes kept at each position."""
 SHARD_IMAGES = 1024
+CHANGED = {"fingerprint": "list of images", "sizes": "content of the images", "input_size": "size"}
+"""Fields of the index, in words."""
 MAX_CLASSES = 2**15
 """What int16 counts."""
 
@@ -99,11 +103,20 @@ def generate_label_maps(
 
     # 2. The shards that are missing or damaged
     numbers = range(index.num_shards())
-    missing = [number for number in numbers if problem_of_shard(folder, index, number)]
+    left = set(numbers)
     counts = _Counts()
-    with translate_errors(config.batch_size, lambda is_resumable: _describe(folder, index)):
+
+    def describe_rest(is_resumable: bool) -> str:
+        images = index.count - sum(len(index.rows(number)) for number in left)
+        return f"{images} of {index.count} label maps are in {folder}, and {RESUME}"
+
+    with translate_errors(config.batch_size, describe_rest), lock(folder, str(folder)):
+        remove_temporary_files(folder)
+        missing = [number for number in numbers if problem_of_shard(folder, index, number)]
+        left = set(missing)
         for number, values, indices in _shards(prepared, images, missing, config, counts):
-            write_shard(shard_path(folder, number), values, indices)
+            write_shard(folder, index, number, LabelMap(values, indices))
+            left.discard(number)
     return {
         "out": str(folder),
         "teacher": teacher,
@@ -132,6 +145,7 @@ def _prepare_teacher(name: str, data: Data, split: str, images: Images) -> _Teac
     head = DenseHead(model, name, size)
     with torch.no_grad():
         grid = list(head(torch.zeros(1, 3, *size)).shape[2:])
+    settings = repr(sorted(preprocessing.items()))
     index = Index(
         teacher=name,
         weights=weights_digest(model),  # a teacher that was trained further is another one
@@ -143,6 +157,8 @@ def _prepare_teacher(name: str, data: Data, split: str, images: Images) -> _Teac
         shard=SHARD_IMAGES,
         shape=[min(TOP_CLASSES, len(data.classes)), *grid],
         input_size=list(size),
+        sizes=_digest_sizes(images),
+        preprocessing=hashlib.blake2b(settings.encode(), digest_size=16).hexdigest(),
     )
     transform = ImageTransform(build_eval_transform(preprocessing))
     return _Teacher(head, columns, transform, index)
@@ -152,13 +168,13 @@ def _prepare_folder(folder: Path, index: Index) -> Path:
     """Return the folder with its index, new or as it was started."""
     if (folder / INDEX).is_file():
         known = read_index(folder)
-        if known != index:
-            changed = next(
-                name for name in vars(index) if getattr(known, name) != getattr(index, name)
-            )
+        values = vars(known).items()
+        changed = [name for name, value in values if value not in (getattr(index, name), "")]
+        if changed:
             raise UserError(
                 f"{folder} has label maps by {known.teacher} of {known.data} ({known.split}), "
-                f"started with another {changed.replace('_', ' ')}: name another folder with --out."
+                f"started with another {CHANGED.get(changed[0], changed[0])}: name another folder "
+                "with --out."
             )
         return folder
     require_empty_dir(folder)
@@ -231,9 +247,16 @@ def _top_classes(
     return best.values.half(), best.indices.short()
 
 
-def _describe(folder: Path, index: Index) -> str:
-    """Return how many maps are written, and how to resume."""
-    numbers = range(index.num_shards())
-    written = [number for number in numbers if not problem_of_shard(folder, index, number)]
-    images = sum(len(index.rows(number)) for number in written)
-    return f"{images} of {index.count} label maps are in {folder}, and {RESUME}"
+def _digest_sizes(images: Images) -> str:
+    """Return a digest of the sizes of the image files; "" for images that are not files."""
+    base = images
+    while isinstance(base, WrappedImages):
+        base = base.base
+    if not isinstance(base, FileImages):
+        return ""
+    digest = hashlib.blake2b(digest_size=16)
+    for row in range(len(images)):
+        path = base.root / images.name(row)
+        size = path.stat().st_size if path.exists() else None
+        digest.update(f"{size}\n".encode())
+    return digest.hexdigest()

@@ -6,6 +6,8 @@ with `label_maps.json` (see `Index`) and shards `maps-00000.safetensors`, each w
 images; an image that could not be read has zeros. The published one is a folder of
 `class/image.pt`, each a half-precision tensor (2, K, H, W) saved by torch: the teacher's logits,
 then their classes.
+
+Length: two formats, with what can be wrong with each.
 """
 
 import hashlib
@@ -30,6 +32,8 @@ FORMAT = "spectralvision label maps 1"
 GENERATE = "`spectralvision token-labels --teacher TEACHER --data DATA --out DIR`"
 RESUME = "the same `spectralvision token-labels` command generates what is missing"
 MAX_REASON_CHARACTERS = 200
+MAX_TOTAL = 1.01
+"""Of the probabilities at a position, as float16 rounds them."""
 
 
 class LabelMap(NamedTuple):
@@ -60,6 +64,18 @@ class Index:
     input_size: list[int]
     """Height and width in pixels to which whole images were resized for the teacher."""
     format: str = FORMAT
+    sizes: str = ""
+    """Digest of the sizes of the image files; empty where unknown."""
+    preprocessing: str = ""
+    """Digest of how the teacher's images were prepared; empty where unknown."""
+
+    def check(self) -> None:
+        """Raise `ValueError` for values that no folder of maps can have."""
+        numbers = [self.count, self.shard, *self.shape]
+        if len(self.shape) != 3 or not all(type(one) is int and one >= 1 for one in numbers):
+            raise ValueError(f"count {self.count}, shard {self.shard}, shape {self.shape}")
+        if not isinstance(self.classes, list) or not self.classes:
+            raise ValueError(f"classes {self.classes}")
 
     def num_shards(self) -> int:
         """Return the number of shards."""
@@ -87,11 +103,13 @@ def read_index(folder: Path) -> Index:
             "generate the maps again."
         )
     try:
-        return Index(**fields)
-    except TypeError as error:
+        index = Index(**fields)
+        index.check()
+    except (TypeError, ValueError) as error:
         raise UserError(
             f"{folder / INDEX} cannot be used ({error}): generate the maps again."
         ) from None
+    return index
 
 
 def shard_path(folder: Path, number: int) -> Path:
@@ -99,15 +117,16 @@ def shard_path(folder: Path, number: int) -> Path:
     return folder / f"maps-{number:05d}.safetensors"
 
 
-def write_shard(path: Path, values: Tensor, indices: Tensor) -> None:
-    """Write (N, K, H, W) float16 values and int16 indices atomically."""
-    content = save({"values": values.contiguous(), "indices": indices.contiguous()})
-    with atomic_write(path) as temporary:
+def write_shard(folder: Path, index: Index, number: int, maps: LabelMap) -> None:
+    """Write the (N, K, H, W) maps of a shard atomically, with their digest."""
+    maps = LabelMap(*(value.contiguous() for value in maps))
+    content = save(maps._asdict(), metadata={"digest": _digest(index, number, maps)})
+    with atomic_write(shard_path(folder, number)) as temporary:
         temporary.write_bytes(content)
 
 
 def problem_of_shard(folder: Path, index: Index, number: int) -> str | None:
-    """Return why a shard cannot be used, in a few words; None if it can."""
+    """Return why a shard cannot be used, in a few words; None if it can. All of it is read."""
     path = shard_path(folder, number)
     shape = [len(index.rows(number)), *index.shape]
     if not path.is_file():
@@ -116,17 +135,45 @@ def problem_of_shard(folder: Path, index: Index, number: int) -> str | None:
         with safe_open(path, framework="pt") as file:
             slices = {name: file.get_slice(name) for name in sorted(file.keys())}
             found = {name: (one.get_dtype(), one.get_shape()) for name, one in slices.items()}
+            if found != {"values": ("F16", shape), "indices": ("I16", shape)}:
+                return f"does not contain {shape[0]} maps of {index.shape}"
+            maps = LabelMap(*(file.get_tensor(name) for name in LabelMap._fields))
+            digest = (file.metadata() or {}).get("digest")
     except (SafetensorError, OSError) as error:
         return f"is truncated or damaged ({_reason(error)})"
-    expected = {"values": ("F16", shape), "indices": ("I16", shape)}
-    return None if found == expected else f"does not contain {shape[0]} maps of {index.shape}"
+    if digest is not None and digest != _digest(index, number, maps):  # older ones have none
+        return "is damaged or of other maps (its checksum differs)"
+    return _problem_of_maps(maps, len(index.classes))
+
+
+def _digest(index: Index, number: int, maps: LabelMap) -> str:
+    """Return a digest of the content of a shard, and of what it belongs to."""
+    owner = f"{index.weights} {index.fingerprint} {number}"
+    digest = hashlib.blake2b(owner.encode(), digest_size=16)
+    for value in maps:
+        digest.update(value.numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _problem_of_maps(maps: LabelMap, num_classes: int) -> str | None:
+    """Return what is wrong with probabilities or classes, in a few words."""
+    low, high = maps.indices.min(), maps.indices.max()
+    if low < 0 or high >= num_classes:
+        outside = int(low if low < 0 else high)
+        return f"has class {outside}, but the images have {num_classes} classes"
+    values = maps.values.float()
+    is_probability = (values >= 0) & (values <= 1)  # false for NaN
+    if not is_probability.all():
+        return f"has a probability of {float(values[~is_probability][0]):g}"
+    total = float(values.sum(dim=1).max())
+    return None if total <= MAX_TOTAL else f"has probabilities that add up to {total:g}"
 
 
 def ordered_fingerprint(images: Images) -> str:
     """Return a digest of the names and labels of images, in their order."""
     digest = hashlib.blake2b(digest_size=16)
     for row, label in enumerate(images.labels.tolist()):
-        digest.update(f"{images.name(row)}\t{label}\n".encode())
+        digest.update(f"{images.name(row)}\t{label}\n".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
 
 
@@ -182,7 +229,8 @@ class StoredMaps(LabelMaps):
         return found
 
     def facts(self) -> dict[str, Any]:
-        return asdict(self.index) | {"classes": len(self.index.classes)}
+        known = {name: value for name, value in asdict(self.index).items() if value != ""}
+        return known | {"classes": len(self.index.classes)}
 
     def __str__(self) -> str:
         return f"{self.folder}: {_describe_shape(self.index.shape)}, by {self.index.teacher}"
@@ -210,7 +258,8 @@ class PublishedMaps(LabelMaps):
             raise UserError(f"{path} cannot be read as a label map ({_reason(error)}).") from None
 
         # 2. Check its shape and its classes
-        if not isinstance(stored, Tensor) or stored.ndim != 4 or len(stored) != 2:
+        is_map = isinstance(stored, Tensor) and stored.ndim == 4 and len(stored) == 2
+        if not is_map or not stored.numel() or stored.is_complex():
             raise UserError(
                 f"{path} is not a label map: it should contain one tensor of shape "
                 "(2, classes, rows, columns)."
@@ -220,6 +269,8 @@ class PublishedMaps(LabelMaps):
             raise UserError(
                 f"{path} has maps of {tuple(values.shape)}, but {self.files[0]} of {self.shape}."
             )
+        if not stored.isfinite().all():
+            raise UserError(f"{path} has a value that is NaN or infinite.")
         if not 0 <= indices.min() <= indices.max() < self.num_classes:
             outside = int(indices.max() if indices.min() >= 0 else indices.min())
             raise UserError(

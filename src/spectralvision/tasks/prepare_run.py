@@ -1,0 +1,156 @@
+"""Open the data, fill in the settings, and build model and batches of a training run."""
+
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+
+from spectralvision.data.splits import Data, split_train_val
+from spectralvision.engine import auto_settings, model_io
+from spectralvision.engine.devices import Device, choose_device
+from spectralvision.engine.processes import rank
+from spectralvision.engine.progress import show_status
+from spectralvision.engine.projection import Projection, project
+from spectralvision.engine.run_record import check_resumable
+from spectralvision.engine.threads import choose_threads
+from spectralvision.engine.train_module import FitConfig, TrainModule
+from spectralvision.runs import UserError, require_empty_dir
+from spectralvision.tasks import messages
+from spectralvision.tasks.base import Task
+from spectralvision.tasks.registry import find_task
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a training run needs, once data, settings and model are known."""
+
+    task: Task
+    config: Any
+    data: Data
+    notes: list[str]
+    model: nn.Module
+    module: TrainModule
+    train_loader: DataLoader[Any]
+    val_loader: DataLoader[Any]
+    fit_config: FitConfig
+
+
+def prepare(config: Any, resume: Path | None) -> Prepared:
+    """Open the data, fill in the settings, and build model and batches."""
+    task = find_task(config.task)
+    device = choose_device(config.device, config.precision)
+    if resume is None and not rank():
+        require_empty_dir(config.out)
+
+    # 1. Data: open, split, leave out what cannot be read
+    with show_status(f"Finding the images of {config.data}"):
+        data = task.open(config.data, config.data_dir, config.num_classes)
+    data = split_train_val(data, config.val_fraction, config.seed, config.fold_of())
+    data, notes = task.check(data, config)
+    if resume is not None:
+        check_resumable(resume, data)
+
+    # 2. Threads, settings, model, batches
+    trainer = config.trainer.resolve()
+    threads = choose_threads(trainer.threads, int(trainer.devices))
+    notes += messages.describe_threads(threads, torch.get_num_threads(), resume)
+    torch.set_num_threads(threads)
+    config = replace(config, trainer=replace(trainer, threads=threads))
+    return _build(task, config, data, notes, device, is_new=resume is None)
+
+
+def _build(
+    task: Task, config: Any, data: Data, notes: list[str], device: Device, is_new: bool
+) -> Prepared:
+    """Fill in the settings that the data decides, and build model and batches."""
+    config = _resolve(task, config, data)
+    model, config = task.build(config, data, is_new=is_new)
+    module = task.module(model, config, data)
+    train_loader, val_loader = task.loaders(config, data, model)
+    fit_config = FitConfig(
+        epochs=config.epochs,
+        optimizer=config.optimizer,
+        trainer=config.trainer,
+        device=device,
+        monitor=task.monitor,
+        save=task.save,
+    )
+    return Prepared(task, config, data, notes, model, module, train_loader, val_loader, fit_config)
+
+
+def shorten(prepared: Prepared, wanted: Any, is_new: bool) -> tuple[Prepared, Projection | None]:
+    """Measure how long the run takes, and reduce what is `auto` if that is over an hour on a CPU.
+
+    Args:
+        prepared: The run.
+        wanted: The settings as they were given.
+        is_new: Whether they can still be changed.
+
+    Returns:
+        The run as it will be, and its duration, which rank 0 measures.
+    """
+    if rank():
+        return prepared, None
+    first, projection = prepared, _project(prepared)
+    before, fold_count = projection.seconds, wanted.folds or 1
+    device, trainer = prepared.fit_config.device, prepared.config.trainer
+    if device.accelerator != "cpu" or trainer.world_size > 1 or not is_new:
+        return prepared, projection
+    is_pretrained = wanted.pretrained or model_io.brings_weights(wanted.model)
+
+    def rebuild(**values: int) -> Prepared:
+        config = replace(wanted, trainer=trainer, **values)
+        data, notes = prepared.data, prepared.notes
+        return _build(prepared.task, config, data, notes, device, is_new=True)
+
+    # 1. The input size, if the model takes a smaller one
+    values: dict[str, int] = {}
+    if wanted.input_size == "auto":
+        size = prepared.config.input_size
+        shorter = auto_settings.shorten_input_size(size, before * fold_count, is_pretrained)
+        if shorter < size:
+            with suppress(UserError):
+                prepared = rebuild(input_size=shorter)
+                values = {"input_size": shorter}
+                projection = _project(prepared)
+
+    # 2. The epochs
+    if wanted.epochs == "auto":
+        epochs = prepared.config.epochs
+        seconds = projection.seconds
+        shorter = auto_settings.shorten_epochs(epochs, seconds * fold_count)
+        if shorter < epochs:
+            with suppress(UserError):  # --warmup-epochs may be more
+                prepared = rebuild(**values, epochs=shorter)
+                projection = projection._replace(seconds=seconds * shorter / epochs)
+    note = messages.advise_on_duration(first.config, prepared.config, before, projection.seconds)
+    return replace(prepared, notes=[*prepared.notes, *note]), projection
+
+
+def _project(prepared: Prepared) -> Projection:
+    return project(
+        prepared.module,
+        prepared.fit_config,
+        prepared.config.batch_size,
+        prepared.train_loader,
+        prepared.val_loader,
+    )
+
+
+def _resolve(task: Task, config: Any, data: Data) -> Any:
+    """Return the settings with every `auto` that the data decides filled in."""
+    num_train = len(data.split("train"))
+    is_pretrained = config.pretrained or model_io.brings_weights(config.model)
+    trainer = config.trainer
+    batch = auto_settings.choose_batch_size(
+        config.batch_size, num_train, trainer.parts_per_batch, data.name
+    )
+    limits = task.epoch_limits(config, data, is_pretrained)
+    epochs = auto_settings.choose_epochs(config.epochs, limits, num_train, batch)
+    optimizer = auto_settings.resolve_optimizer(config.optimizer, batch, epochs, is_pretrained)
+    config = replace(config, batch_size=batch, epochs=epochs, optimizer=optimizer, trainer=trainer)
+    return task.resolve(config, data)
