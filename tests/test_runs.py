@@ -1,6 +1,7 @@
 """Run folders and atomic file writes."""
 
 import json
+import math
 import os
 
 import pytest
@@ -9,6 +10,10 @@ from spectralvision.runs import (
     UserError,
     atomic_write,
     create_run_folder,
+    format_bytes,
+    format_duration,
+    format_rate,
+    printable,
     read_json,
     require_extra,
     write_json,
@@ -73,3 +78,55 @@ def test_an_error_from_a_worker_is_reduced_to_its_last_line():
     )
     assert str(UserError(wrapped)) == "a.png is bad."
     assert json.dumps(str(UserError("plain"))) == '"plain"'
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("caf\u00e9 \U0001f431 \u732b \u05d7\u05ea\u05d5\u05dc.png", None),
+        ("a\u202fm \u00a0 e\u0301 \U0001f468\u200d\U0001f469.png", None),
+        ("C:\\new [red]<b>&amp;|*_", None),
+        ("a\nb\rc\td", r"a\nb\rc\td"),
+        ("\x1b[31mred\x1b]0;title\x07\x9b2J\x7f\x00", r"\x1b[31mred\x1b]0;title\x07\x9b2J\x7f\x00"),
+        ("photo\u202egpj.exe", r"photo\u202egpj.exe"),
+        ("\u2066a\u2069\u200f\u061c\u200b\ufeff", r"\u2066a\u2069\u200f\u061c\u200b\ufeff"),
+        ("a\u2028b\u2029c\x85d", r"a\u2028b\u2029c\x85d"),
+        ("caf\udce9.png", r"caf\xe9.png"),
+        ("\ud800", r"\ud800"),
+    ],
+)
+def test_text_for_people_has_visible_characters_on_one_line(text, shown):
+    assert printable(text) == (text if shown is None else shown)
+    assert str(UserError(f"{text} is bad.")) == f"{printable(text)} is bad."
+    printable(text).encode()
+    assert len(printable(text).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 s"), (0.34, "0.3 s"), (3, "3 s"), (9.96, "10 s"), (89.4, "89 s"), (90, "2 min"),
+        (5399, "1 h 30 min"), (25 * 3600, "25 h 0 min"), (50 * 3600, "2 days 2 h"),
+        (30 * 86400, "30 days"), (8825830 * 3600.0, "1,007 years"), (math.inf, "unknown time"),
+        (math.nan, "unknown time"),
+    ],
+)  # fmt: skip
+def test_durations(seconds, text):
+    assert format_duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("rate", "text"),
+    [(0.314, "0.31 images/s"), (4.25, "4.2 images/s"), (13.6, "14 images/s"),
+     (1080, "1,080 images/s"), (0, "0.00 images/s")],
+)  # fmt: skip
+def test_rates(rate, text):
+    assert format_rate(rate) == text
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(800, "800 bytes"), (3500, "3.4 KiB"), (12 << 20, "12.0 MiB"), (3 << 29, "1.50 GiB")],
+)
+def test_amounts_of_memory(count, text):
+    assert format_bytes(count) == text

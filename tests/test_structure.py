@@ -165,12 +165,12 @@ def test_files_are_short() -> None:
 
 PRIVATE = {
     "timm.models._input.update_model_input_size": "timm's set_input_size; no public way",
-    "torch.utils._python_dispatch._disable_current_modes": "constants under fake tensors of export",
     "_forward_hooks": "whether a module has hooks; torch has no public question",
     "_forward_pre_hooks": "the same",
     "_fft_r2c": "name of the operator behind torch.fft, for counting",
     "_fft_c2r": "the same",
     "_fft_c2c": "the same",
+    "_exit": "os._exit, which is documented, for the thread of a queue",
 }
 """Private names of torch, timm and Lightning that are used, each with its reason."""
 NAMED_TUPLE = {"_asdict", "_replace", "_fields"}

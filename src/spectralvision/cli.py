@@ -21,8 +21,9 @@ from spectralvision.commands.predict import Predict
 from spectralvision.commands.push import Push
 from spectralvision.commands.token_labels import TokenLabels
 from spectralvision.commands.train import Train
+from spectralvision.engine.processes import interrupt_on_sigterm
 from spectralvision.ops.tune_cpu import tune_cpu
-from spectralvision.runs import SigtermInterrupt, UserError
+from spectralvision.runs import SigtermInterrupt, UserError, printable
 from spectralvision_cli.parser import PROG, UsageError, asks_for_help
 from spectralvision_cli.quick_answers import answer, close_output, normalize
 
@@ -45,13 +46,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"{PROG}: error: {error}", file=sys.stderr)
         return 2
     except SigtermInterrupt as stop:
-        print(f"{PROG}: stopped by SIGTERM; {stop}", file=sys.stderr)
+        rest = f"; {printable(stop)}" if str(stop) else ""
+        print(f"{PROG}: stopped by SIGTERM{rest}", file=sys.stderr)
         return 143
     except KeyboardInterrupt as interrupt:
-        print(f"{PROG}: interrupted{f'; {interrupt}' if str(interrupt) else ''}", file=sys.stderr)
+        rest = f"; {printable(interrupt)}" if str(interrupt) else ""
+        print(f"{PROG}: interrupted{rest}", file=sys.stderr)
         return 130
     except BrokenPipeError:
         return close_output()
+    except Exception as error:
+        from spectralvision.engine.errors import classify_failure
+
+        failure = classify_failure(error)
+        if failure is None:
+            raise
+        print(f"{PROG}: error: {failure.sentence}.", file=sys.stderr)
+        return 2
 
 
 def run(words: Sequence[str]) -> int:
@@ -62,7 +73,8 @@ def run(words: Sequence[str]) -> int:
         return 0
     command = parse_command(words)
     tune_cpu()  # this process is the command's own
-    with contextlib.redirect_stdout(sys.stderr):  # libraries must not print into the result
+    # Libraries must not print into the result
+    with contextlib.redirect_stdout(sys.stderr), interrupt_on_sigterm():
         result = command.run()
     if command.is_silent():
         return 0

@@ -13,12 +13,19 @@ import math
 import os
 import re
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
+MAX_COUNT = 1_000_000
+"""Of images, epochs, processes and so on that an option may ask for."""
+MAX_SIDE = 8192
+"""Of an image that a model takes, in pixels."""
+ABOVE_ZERO = sys.float_info.min
+"""Lower end of a range that leaves zero out."""
 Auto = Literal["auto"]
 """The value of a setting that is chosen from the data or the machine."""
 
@@ -28,7 +35,7 @@ class UserError(ValueError):
 
     def __str__(self) -> str:
         # torch wraps the error of a data-loading worker in a traceback; its last line is ours
-        return super().__str__().rsplit("UserError: ", 1)[-1].strip()
+        return printable(super().__str__().rsplit("UserError: ", 1)[-1].strip())
 
 
 class SigtermInterrupt(KeyboardInterrupt):
@@ -52,15 +59,19 @@ def check_ranges(fields: Mapping[str, Any], ranges: Mapping[str, tuple[float, fl
     """Check numbers against closed ranges; other values, such as "auto", are ignored.
 
     Raises:
-        UserError: A number is outside its range, or NaN; the message names the first such option.
+        UserError: A number is outside its range, NaN or infinite; the message names the first such
+            option.
     """
     for name, (low, high) in ranges.items():
         value = fields[name]
-        if isinstance(value, int | float) and not low <= value <= high:
-            bounds = f"be at least {low:g}"
-            if high != math.inf:
-                bounds = f"be between {low:g} and {high:g}"
-            raise UserError(f"--{name.replace('_', '-')} {value} should {bounds}.")
+        if isinstance(value, int | float) and not (low <= value <= high and value != math.inf):
+            bounds = f"at least {low:g}"
+            if low == ABOVE_ZERO:
+                bounds = "greater than 0" if high == math.inf else f"greater than 0, at most {high}"
+            elif high != math.inf:
+                bounds = f"between {low:g} and {high:.10g}"
+            bounds += " and finite" if value == math.inf == high else ""
+            raise UserError(f"--{name.replace('_', '-')} {value} should be {bounds}.")
 
 
 def suggest(name: str, known: Iterable[str], what: str) -> str:
@@ -188,11 +199,66 @@ def create_run_folder(name: str, out: str | Path | None = None, root: str | Path
         ) from None
 
 
+UNPRINTABLE = re.compile(
+    "[\x00-\x1f\x7f-\x9f"  # control characters: they move the cursor and change the terminal
+    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # these reorder what is around them
+    "\u200b\u2028\u2029\u2060-\u2065\u206a-\u206f\ufeff\ufff9-\ufffb"  # invisible, line ends
+    "\ud800-\udfff]"  # bytes of file names that are not UTF-8
+)
+
+
+def printable(text: object) -> str:
+    r"""Return text on one line for people: what is no visible character becomes \n, \x1b, \u202e.
+
+    All names of files and classes are printed through it: on the terminal, in messages, in the
+    report and in the model card.
+    """
+
+    def escape(match: re.Match[str]) -> str:
+        code = ord(match[0])
+        if 0xDC80 <= code <= 0xDCFF:  # Python's form of a byte that is not UTF-8
+            return f"\\x{code - 0xDC00:02x}"
+        return match[0].encode("unicode_escape", "backslashreplace").decode()
+
+    return UNPRINTABLE.sub(escape, str(text))
+
+
 def format_duration(seconds: float) -> str:
-    """Return a duration for reading: 40 s, 3 min, 2 h 10 min."""
+    """Return a duration for reading: 2.5 s, 40 s, 3 min, 2 h 10 min, 3 days 4 h, 2 years."""
+    if not math.isfinite(seconds):
+        return "unknown time"
+    if seconds < 9.95:
+        return f"{round(seconds, 1):g} s"
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     if minutes < 90:
         return f"{minutes} min"
-    return f"{minutes // 60} h {minutes % 60} min"
+    hours = round(minutes / 60)
+    if hours < 48:
+        return f"{minutes // 60} h {minutes % 60} min"
+    days = round(hours / 24)
+    if days < 10:
+        return f"{hours // 24} days {hours % 24} h"
+    if days < 730:
+        return f"{days} days"
+    return f"{format_count(round(days / 365.25))} years"
+
+
+def format_count(count: int) -> str:
+    """Return a whole number for reading: 1,399."""
+    return f"{count:,}"
+
+
+def format_rate(per_second: float, unit: str = "images/s") -> str:
+    """Return a rate for reading: 0.31 images/s, 4.2 images/s, 1,080 images/s."""
+    digits = 2 if per_second < 1 else 1 if per_second < 10 else 0
+    return f"{per_second:,.{digits}f} {unit}".rstrip()
+
+
+def format_bytes(count: float) -> str:
+    """Return an amount of memory for reading: 800 bytes, 3.4 KiB, 12.0 MiB, 1.50 GiB."""
+    for unit, digits, size in (("GiB", 2, 2**30), ("MiB", 1, 2**20), ("KiB", 1, 2**10)):
+        if count >= size:
+            return f"{count / size:,.{digits}f} {unit}"
+    return f"{count:.0f} bytes"

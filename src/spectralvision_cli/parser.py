@@ -1,11 +1,15 @@
 """From the words after a verb to its option dataclasses. cyclopts reads the words."""
 
+import contextlib
 import difflib
 import inspect
+import math
+import os
 import re
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING
+from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
@@ -21,11 +25,24 @@ from spectralvision_cli.fields import Field, build, read_fields
 
 PROG = "spectralvision"
 HELP_FLAGS = ("-h", "--help")
+SYNONYMS = {
+    "batch": "batch-size", "checkpoint": "model", "classes": "num-classes", "clip": "clip-grad",
+    "dataset": "data", "gpus": "devices", "image-size": "input-size", "img-size": "input-size",
+    "learning-rate": "lr", "num-epochs": "epochs", "num-workers": "workers", "optimizer": "opt",
+    "output": "out", "output-dir": "out", "resolution": "input-size", "scheduler": "sched",
+    "size": "input-size", "wd": "weight-decay", "weights": "model",
+}  # fmt: skip
+"""Names that other programs give to options -> ours."""
+MAX_DIGITS = 30
 DASH = "\0"  # stands for a lone "-" (standard input), which cyclopts would take for an option
 
 
 class UsageError(ValueError):
     """The words do not form a command. The message is one sentence with the value and the cure."""
+
+    def __str__(self) -> str:
+        text = super().__str__()  # may quote words that are names of files
+        return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
 
 
 def parse(verb: str, words: Sequence[str], *kinds: type) -> tuple[Any, ...]:
@@ -132,17 +149,19 @@ def _convert(field: Field, text: str) -> Any:
     """
     if text in field.choices:
         return text
-    if str in field.types:
+    if str in field.types and (text or field.positional):
         return text
     if field.optional and text.lower() == "none":
         return None
-    if int in field.types and re.fullmatch(r"[+-]?\d+(_\d+)*", text):
-        return int(text)
+    if int in field.types and len(text) <= MAX_DIGITS:
+        if re.fullmatch(r"[+-]?\d+(_\d+)*", text):
+            return int(text)
+        if re.fullmatch(r"[+-]?\d+(\.\d+)?[eE]\+?\d\d?", text) and float(text).is_integer():
+            return int(float(text))  # 1e3
     if float in field.types:
-        try:
-            return float(text)
-        except ValueError:
-            pass
+        with contextlib.suppress(ValueError):
+            if math.isfinite(number := float(text)):
+                return number
     raise ValueError(text)
 
 
@@ -151,11 +170,19 @@ def _sentence(verb: str, error: CycloptsError, options: Mapping[str, Field]) -> 
     if isinstance(error, UnknownOptionError):
         name = (error.token.keyword or error.token.value).split("=")[0]
         flags = [f"--no-{one.option[2:]}" for one in options.values() if one.default is True]
-        near = suggest(name.replace("_", "-"), [*options, *flags, "--help"])
+        if os.path.exists(name):
+            return f"{verb} has no option {name}: for the file of this name, write ./{name}"
+        name = name if len(name) <= 40 else f"{name[:40]}..."
+        plain = name.replace("_", "-")
+        near = f"--{SYNONYMS.get(plain[2:], '')}"
+        if near not in options:
+            near = suggest(plain, [*options, *flags, "--help"]) or ""
         cure = f"did you mean {near}?" if near else f"see `{PROG} {verb} --help`."
         return f"{verb} has no option {name}: {cure}"
     if isinstance(error, UnusedCliTokensError):
         word = (error.unused_tokens or [""])[0].replace(DASH, "-")
+        if "--data" in options and ("/" in word or Path(word).exists()):
+            return f"{verb} takes its data as an option: did you mean --data {word}?"
         return f"{verb} does not take {word!r}: see `{PROG} {verb} --help`."
     argument = error.argument
     if isinstance(error, CoercionError) and argument is not None:

@@ -23,6 +23,13 @@ from spectralvision_cli.parser import (
     value_of,
 )
 
+VERB_SYNONYMS = {
+    "classify": "predict", "fit": "train", "finetune": "train finetune", "infer": "predict",
+    "inference": "predict", "list": "models", "quickstart": "train --data digits",
+    "resume": "train --resume", "test": "evaluate", "upload": "push", "validate": "evaluate",
+}  # fmt: skip
+"""Names that other programs give to verbs -> ours."""
+
 
 def normalize(words: Sequence[str]) -> list[str]:
     """Return the words with `help VERB` written as `VERB --help`."""
@@ -51,7 +58,7 @@ def answer(words: Sequence[str]) -> int | None:
         print(version(PROG))
         return 0
     if verb not in VERBS:
-        near = suggest(verb, list(VERBS))
+        near = VERB_SYNONYMS.get(verb.lower()) or suggest(verb.lower(), list(VERBS))
         cure = f"did you mean {near}?" if near else f"the verbs are {', '.join(VERBS)}."
         raise UsageError(f"{verb} is not a verb: {cure}")
     if asks_for_help(rest):

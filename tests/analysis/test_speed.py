@@ -144,8 +144,8 @@ def test_training_is_shown_as_a_table(capsys):
             "affnet_ett is neither a run folder nor the name of a model: did you mean affnet_et",
         ),
         ("test_resnet --train --form fused", "--train works with --form eager and compiled"),
-        ("test_resnet --rounds 0", "--rounds 0 should be at least 1."),
-        ("test_resnet --input-size -3", "--input-size -3 should be at least 1."),
+        ("test_resnet --rounds 0", "--rounds 0 should be between 1 and 1000000."),
+        ("test_resnet --input-size -3", "--input-size -3 should be between 1 and 8192."),
         ("test_resnet --form fastest", "fastest"),
         (
             "test_resnet --input-size 64 --rounds 1 --plot no/such.png",

@@ -215,6 +215,7 @@ def unknown_option(root, patch):
     return ["--data", "digits", "--epoch", "3"]
 
 
+RESTART = r"start a new run from its best weights with --model ROOT/run\."
 BEST = r"the best weights so far are in ROOT/run"
 CASES = {
     empty_class: r"ROOT/photos/amber contains no images: add some, or remove the folder\.",
@@ -237,10 +238,10 @@ CASES = {
     resume_with_settings: r"train --resume uses the settings of the run: remove --epochs\.",
     resume_nothing: r"ROOT/nothing is not a run folder: --resume takes one that "
     r"`spectralvision train` started\.",
-    resume_without_checkpoint: r"ROOT/run has no checkpoint to resume from: start a new run\.",
-    resume_truncated: r"ROOT/run/checkpoints/last\.ckpt cannot be read \(.+\): start a new run\.",
+    resume_without_checkpoint: rf"ROOT/run has no checkpoint to resume from: {RESTART}",
+    resume_truncated: rf"ROOT/run/checkpoints/last\.ckpt cannot be read \(.+\): {RESTART}",
     resume_hostile: r"ROOT/run/checkpoints/last\.ckpt cannot be read \(.*[Ww]eights.only.*\): "
-    r"start a new run\.",
+    rf"{RESTART}",
     resume_on_other_images: r"photos holds other images than ROOT/run was trained on: start a new "
     r"run\.",
     resume_older: r"ROOT/run/run\.json has no settings of this version \(.*'colour'\)\.",
@@ -290,16 +291,16 @@ def test_a_mishap_in_training_keeps_the_epoch_before(case, tmp_path, monkeypatch
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        ("--lr -1", "--lr -1.0 should be between 0 and 10."),
-        ("--lr nan", "--lr nan should be between 0 and 10."),
+        ("--lr -1", "--lr -1.0 should be greater than 0, at most 10."),
+        ("--lr nan", "--lr nan should be a number or auto."),
         ("--label-smoothing 3", "--label-smoothing 3.0 should be between 0 and 0.99."),
-        ("--weight-decay -1", "--weight-decay -1.0 should be at least 0."),
+        ("--weight-decay -1", "--weight-decay -1.0 should be between 0 and 100."),
         ("--hflip 7", "--hflip 7.0 should be between 0 and 1."),
         ("--ema 2", "--ema 2.0 should be between 0 and 1."),
-        ("--workers -1", "--workers -1 should be at least 0."),
-        ("--seed -1", "--seed -1 should be at least 0."),
-        ("--input-size -64", "--input-size -64 should be at least 1."),
-        ("--folds 1", "--folds 1 should be at least 2."),
+        ("--workers -1", "--workers -1 should be between 0 and 1024."),
+        ("--seed -1", "--seed -1 should be between 0 and 4294967295."),
+        ("--input-size -64", "--input-size -64 should be between 1 and 8192."),
+        ("--folds 1", "--folds 1 should be between 2 and 1000000."),
         ("--epochs abc", "--epochs abc should be a whole number or auto."),
         ("--opt adamww", "--opt adamww does not exist: did you mean .*adamw.*"),
         ("--sched cosinus", "--sched cosinus does not exist: did you mean cosine?"),

@@ -4,13 +4,15 @@ Their options are declared in `spectralvision_cli/options`, one file each too, w
 quick.
 """
 
-import csv
 import io
-import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TextIO, TypeVar
 
-from spectralvision.runs import check_ranges, require_extra
+from rich.cells import cell_len
+
+from spectralvision.engine.csv_files import write_rows
+from spectralvision.runs import MAX_COUNT, check_ranges, printable, require_extra
 from spectralvision_cli.help_screens import verb_help
 from spectralvision_cli.options.common import ComputeOptions, VerbOptions
 from spectralvision_cli.parser import parse
@@ -53,19 +55,34 @@ class Command(Generic[O]):
         return 0
 
 
+def print_line(line: str, file: TextIO | None = None) -> None:
+    """Print a line, of the result unless a file is given; names in it may have any character."""
+    print(printable(line), file=file)
+
+
 def print_table(rows: Sequence[Sequence[str]]) -> None:
     """Print columns as wide as their longest cell."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    rows = [[printable(cell) for cell in row] for row in rows]
+    widths = [max(cell_len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        gaps = (" " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True))
+        cells = map("".join, zip(row, gaps, strict=True))
         print("  ".join(cells).rstrip())
 
 
 def print_csv(rows: Sequence[Sequence[Any]]) -> None:
-    """Print comma-separated values."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    print(text.getvalue(), end="")
+    """Print comma-separated values; file names that are not UTF-8 keep their bytes."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape")
+    write_rows(sys.stdout, rows)
+
+
+def report_left_out(left_out: Mapping[str, int]) -> None:
+    """Print on standard error which files of a folder are not read, if any, and what helps."""
+    if left_out:
+        from spectralvision.data.image_formats import describe_left_out
+
+        print_line(f"not read: {describe_left_out(left_out)}", file=sys.stderr)
 
 
 def require_train_packages() -> None:
@@ -81,7 +98,7 @@ def inference_config(options: ComputeOptions, devices: int = 1) -> "InferenceCon
     """
     from spectralvision.engine.infer import InferenceConfig
 
-    check_ranges(vars(options), {"batch_size": (1, math.inf), "workers": (0, math.inf)})
+    check_ranges(vars(options), {"batch_size": (1, MAX_COUNT), "workers": (0, 1024)})
     return InferenceConfig(
         batch_size=options.batch_size,
         workers=options.workers,

@@ -1,11 +1,18 @@
 """`spectralvision benchmark`."""
 
 import functools
-import math
 from typing import Any, ClassVar
 
-from spectralvision.commands import Command, print_table
-from spectralvision.runs import UserError, check_ranges, require_extra
+from spectralvision.commands import Command, print_line, print_table
+from spectralvision.runs import (
+    MAX_COUNT,
+    MAX_SIDE,
+    UserError,
+    check_ranges,
+    format_bytes,
+    format_rate,
+    require_extra,
+)
 from spectralvision_cli.options.benchmark import BenchmarkOptions
 
 HEAD = [
@@ -52,10 +59,10 @@ class Benchmark(Command[BenchmarkOptions]):
         options = self.options
         check_ranges(
             vars(options),
-            {"batch_size": (1, math.inf), "rounds": (1, math.inf), "threads": (1, math.inf)},
+            {"batch_size": (1, MAX_COUNT), "rounds": (1, MAX_COUNT), "threads": (1, 1024)},
         )
         for size in options.input_size:
-            check_ranges({"input_size": size}, {"input_size": (1, math.inf)})
+            check_ranges({"input_size": size}, {"input_size": (1, MAX_SIDE)})
         if options.train and any("fused" in form for form in options.form):
             raise UserError(
                 "--train works with --form eager and compiled: fused models are for inference."
@@ -73,7 +80,7 @@ class Benchmark(Command[BenchmarkOptions]):
             f"torch {machine['torch']}; median of {options.rounds} interleaved rounds"
         )
         if "plot" in result:
-            print(f"plot     {result['plot']}")
+            print_line(f"plot     {result['plot']}")
 
     def conclude(self, result: dict[str, Any]) -> int:
         """Return 1 if a model could not run."""
@@ -95,10 +102,10 @@ def _row(row: dict[str, Any]) -> list[str]:
     speed, gmacs = row["images_per_second"], row["gmacs"]
     return [
         *cells,
-        f"{speed:.1f}",
-        f"{low:.1f} to {high:.1f}",
+        format_rate(speed, ""),
+        f"{format_rate(low, '')} to {format_rate(high, '')}",
         "-" if gmacs is None else f"{gmacs:.2f}",
         "-" if gmacs is None else f"{gmacs * speed:.0f}",
-        f"{row['peak_memory'] / 2**20:.0f} MiB",
+        format_bytes(row["peak_memory"]),
         f"{row['against_first']:.2f}x",
     ]

@@ -2,7 +2,7 @@
 
 from typing import Any, ClassVar
 
-from spectralvision.commands import Command
+from spectralvision.commands import Command, print_line
 from spectralvision_cli.options.convert import ConvertOptions
 
 
@@ -26,12 +26,12 @@ class Convert(Command[ConvertOptions]):
         run, top1 = result["run"], result["reported_top1"]
         reported = f"; its authors report {top1} % top-1 (not measured here)" if top1 else ""
         millions = result["params"] / 1e6
-        print(f"run      {run}")
+        print_line(f"run      {run}")
         print(
             f"model    {result['model']}: {millions:.2f} M parameters, "
             f"{result['num_classes']} classes"
         )
         if result["num_classes"] == 1000:
             print(f"classes  ImageNet's{reported}")
-        print(f"next     spectralvision predict PHOTO.jpg --model {run} --top-k 5")
-        print(f"         spectralvision evaluate --model {run} --data IMAGENET")
+        print_line(f"next     spectralvision predict PHOTO.jpg --model {run} --top-k 5")
+        print_line(f"         spectralvision evaluate --model {run} --data IMAGENET")

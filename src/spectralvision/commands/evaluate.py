@@ -1,6 +1,5 @@
 """`spectralvision evaluate`."""
 
-import math
 import sys
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -9,10 +8,12 @@ from spectralvision.commands import (
     Command,
     inference_config,
     is_first_process,
+    print_line,
     print_table,
+    report_left_out,
     require_train_packages,
 )
-from spectralvision.runs import UserError, check_ranges
+from spectralvision.runs import UserError, check_ranges, format_rate
 from spectralvision.tasks.registry import task_of
 from spectralvision_cli.help_screens import describe, verb_help
 from spectralvision_cli.options.evaluate import EvaluateOptions
@@ -21,6 +22,7 @@ from spectralvision_cli.parser import parse, value_of
 SEEN = {
     "train": "was trained on these images, so these metrics say nothing about new images",
     "val": "its best epoch was chosen on these images, so these metrics are slightly optimistic",
+    "unknown": "it has no run.json, so it may have been trained on these images",
 }
 
 
@@ -48,13 +50,14 @@ class Evaluate(Command[EvaluateOptions]):
         """Return the metrics of one model, or those of several under "evaluations"."""
         # 1. Check the options
         options = self.options
-        check_ranges({"devices": options.devices}, {"devices": (1, math.inf)})
+        check_ranges({"devices": options.devices}, {"devices": (1, 1024)})
         if options.devices > 1 and len(options.model) > 1:
             raise UserError("--devices works with one model at a time: give --model one name.")
         config = inference_config(options, options.devices)
 
         # 2. Find all models before the first one runs
         from spectralvision.engine.model_io import find_model
+        from spectralvision.engine.progress import show_status
         from spectralvision.tasks.evaluation import evaluate
 
         for name in options.model:
@@ -67,7 +70,9 @@ class Evaluate(Command[EvaluateOptions]):
                 )
 
         # 3. Evaluate them one after the other
-        data = self.task.open(options.data, options.data_dir, options.num_classes)
+        with show_status(f"Finding the images of {options.data}"):
+            data = self.task.open(options.data, options.data_dir, options.num_classes)
+        report_left_out(data.facts.get("left_out", {}))
         results = [
             evaluate(name, data, options.split, config, self.task_options) for name in options.model
         ]
@@ -82,9 +87,9 @@ class Evaluate(Command[EvaluateOptions]):
         results = result.get("evaluations", [result])
         if len(results) == 1:
             for title, text in self.task.format_result(result, self.task_options):
-                print(f"{title:<8} {text}")
-            print(f"images   {result['images']} ({result['data']}, {result['split']})")
-            print(f"speed    {result['images_per_second']:.0f} images/s")
+                print_line(f"{title:<8} {text}")
+            print_line(f"images   {result['images']} ({result['data']}, {result['split']})")
+            print(f"speed    {format_rate(result['images_per_second'])}")
         else:
             print_table(self.task.format_comparison(results, self.task_options))
         details = self.task.format_details(results, self.task_options)
@@ -97,9 +102,9 @@ class Evaluate(Command[EvaluateOptions]):
         results = result.get("evaluations", [result])
         for one in results:
             if one["seen_in_training"]:
-                print(f"{one['model']}: {SEEN[one['seen_in_training']]}", file=sys.stderr)
+                print_line(f"{one['model']}: {SEEN[one['seen_in_training']]}", file=sys.stderr)
         if len({one["images_id"] for one in results}) > 1:
-            print(
+            print_line(
                 "these models were evaluated on different images: their metrics cannot be compared",
                 file=sys.stderr,
             )

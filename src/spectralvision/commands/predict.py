@@ -10,10 +10,12 @@ from spectralvision.commands import (
     Command,
     inference_config,
     print_csv,
+    print_line,
     print_table,
+    report_left_out,
     require_train_packages,
 )
-from spectralvision.runs import UserError
+from spectralvision.runs import UserError, format_count, format_rate
 from spectralvision.tasks.registry import task_of
 from spectralvision_cli.help_screens import describe, verb_help
 from spectralvision_cli.options.predict import BUNDLED_MODEL, PredictOptions
@@ -57,7 +59,10 @@ class Predict(Command[PredictOptions]):
             check_out(out)  # before a long list of images is read
 
         # 2. Find the images
-        images, label = self._find_images()
+        from spectralvision.engine.progress import show_status
+
+        with show_status("Finding the images"):
+            images, label = self._find_images()
 
         # 3. Predict
         from spectralvision.engine.predict_to_file import predict_to_file
@@ -68,7 +73,7 @@ class Predict(Command[PredictOptions]):
             result = predict(predictor, images, label)
         else:
             result = predict_to_file(predictor, images, out, label, shard)
-        return {"model": options.model, **result}
+        return {"model": options.model, **result, "left_out": dict(images.left_out)}
 
     def _find_images(self) -> tuple[Any, Callable[[int], str | None] | None]:
         """Return the images, and the annotation by index for those of a data set."""
@@ -129,32 +134,34 @@ class Predict(Command[PredictOptions]):
         if shard != "1/1" and not number + result["num_unreadable"]:
             print(f"shard    {shard}: empty, as there are fewer images than shards")
         elif result["finished"]:
-            print(f"written  {out}: {number} images")
+            print_line(f"written  {out}: {number} images")
         elif result["shards_missing"]:
             print(f"shard    {shard}: {number} images; {result['shards_missing']} output shards of")
-            print(f"         other processes are missing: the last to finish writes {out}")
+            print_line(f"         other processes are missing: the last to finish writes {out}")
         else:
-            print(f"shard    {shard}: {number} images; another process is writing {out}")
+            print_line(f"shard    {shard}: {number} images; another process is writing {out}")
 
     def conclude(self, result: dict[str, Any]) -> int:
         """Report the speed and the files that could not be read; return 1 if there are any."""
         note = self.task.prediction_note(self.options.model)
         if note:
-            print(note, file=sys.stderr)
+            print_line(note, file=sys.stderr)
         unreadable = result["unreadable"]
         has_file = bool(self.options.out)
         number = result["images"] if has_file else len(result["predictions"])
         bad = result["num_unreadable"] if has_file else len(unreadable)
         if number > 1 and result["images_per_second"]:
-            print(f"{number} images, {result['images_per_second']:.0f} images/s", file=sys.stderr)
+            rate = format_rate(result["images_per_second"])
+            print(f"{format_count(number)} images, {rate}", file=sys.stderr)
         if unreadable:
             print(f"{bad} of {number + bad} could not be read:", file=sys.stderr)
             for one in unreadable:
-                print(f"  {one['reason']}", file=sys.stderr)
+                print_line(f"  {one['reason']}", file=sys.stderr)
         if bad > len(unreadable):
             where = result["unreadable_out"] or f"the files beside {result['out']}"
-            print(f"  and {bad - len(unreadable)} more, listed in {where}", file=sys.stderr)
-        return 1 if unreadable else 0
+            print_line(f"  and {bad - len(unreadable)} more, listed in {where}", file=sys.stderr)
+        report_left_out(result["left_out"])
+        return 1 if unreadable or result["left_out"] else 0
 
 
 def _format_cell(name: str, cell: Any) -> str:

@@ -3,7 +3,8 @@
 import sys
 from typing import Any, ClassVar
 
-from spectralvision.commands import Command, print_table
+from spectralvision.commands import Command, print_line, print_table
+from spectralvision.runs import format_bytes
 from spectralvision_cli.options.push import PushOptions
 
 
@@ -32,25 +33,21 @@ class Push(Command[PushOptions]):
         dry_run, target = self.options.dry_run, result["target"]
         if dry_run:
             print(result["card"])
-        files = [[file["name"], _format_size(file["bytes"])] for file in result["files"]]
+        files = [[file["name"], format_bytes(file["bytes"])] for file in result["files"]]
         print_table([["file", "size"], *files])
         visibility = f" ({result['visibility']})" if result["visibility"] else ""
         if dry_run:
-            print(f"target   {target}{visibility}")
+            print_line(f"target   {target}{visibility}")
             print("nothing was uploaded or written (--dry-run); the model card is above")
             return
-        print(f"written  {result['url'] or target}{visibility}")
-        print(f"next     spectralvision predict PHOTO.jpg --model {target}")
+        print_line(f"written  {result['url'] or target}{visibility}")
+        print_line(f"next     spectralvision predict PHOTO.jpg --model {target}")
 
     def conclude(self, result: dict[str, Any]) -> int:
         """Report a model card that was kept."""
         if result["card_kept"]:
-            print(
+            print_line(
                 f"the model card of {result['target']} was kept; --replace-card writes a new one",
                 file=sys.stderr,
             )
         return 0
-
-
-def _format_size(number: int) -> str:
-    return f"{number / 2**20:.1f} MiB" if number >= 2**20 else f"{number / 2**10:.1f} KiB"

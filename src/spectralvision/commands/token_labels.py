@@ -3,7 +3,14 @@
 import sys
 from typing import Any, ClassVar
 
-from spectralvision.commands import Command, inference_config, require_train_packages
+from spectralvision.commands import (
+    Command,
+    inference_config,
+    print_line,
+    report_left_out,
+    require_train_packages,
+)
+from spectralvision.runs import format_duration
 from spectralvision_cli.options.token_labels import TokenLabelsOptions
 
 
@@ -21,14 +28,15 @@ class TokenLabels(Command[TokenLabelsOptions]):
 
         options = self.options
         data = open_data(options.data, options.data_dir)
+        report_left_out(data.facts.get("left_out", {}))
         config = inference_config(options)
         return generate_label_maps(options.teacher, data, options.out, options.split, config)
 
     def show(self, result: dict[str, Any]) -> None:
         """Print where the maps are, what they contain, and how to train with them."""
         top, height, width = result["shape"]
-        print(f"maps     {result['out']}")
-        print(
+        print_line(f"maps     {result['out']}")
+        print_line(
             f"images   {result['images']} ({result['data']}, {result['split']}), "
             f"{result['labeled']} labeled now"
         )
@@ -41,10 +49,10 @@ class TokenLabels(Command[TokenLabelsOptions]):
                 f"teacher  predicts the annotated class of {result['agreement']:.1%} of the images "
                 "labeled now"
             )
-        print(f"seconds  {result['seconds']:.0f}")
+        print(f"time     {format_duration(result['seconds'])}")
         options = self.options
         data = f"{options.data} --data-dir {options.data_dir}" if options.data_dir else options.data
-        print(
+        print_line(
             f"next     spectralvision train --data {data} --model svt_h_s "
             f"--label-maps {result['out']}"
         )
@@ -60,5 +68,5 @@ class TokenLabels(Command[TokenLabelsOptions]):
                 file=sys.stderr,
             )
             for one in unreadable:
-                print(f"  {one['reason']}", file=sys.stderr)
+                print_line(f"  {one['reason']}", file=sys.stderr)
         return 1 if unreadable else 0

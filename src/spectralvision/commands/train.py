@@ -1,11 +1,17 @@
 """`spectralvision train`."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
-from spectralvision.commands import Command, is_first_process, require_train_packages
+from spectralvision.commands import (
+    Command,
+    is_first_process,
+    print_line,
+    require_train_packages,
+)
 from spectralvision.recipes import find_recipe, recipe_names
-from spectralvision.runs import UserError
+from spectralvision.runs import UserError, format_duration
 from spectralvision.tasks.registry import find_task
 from spectralvision_cli.fields import read_fields
 from spectralvision_cli.help_screens import DEFAULT_TASK, describe, first_line, recipe_help
@@ -62,7 +68,7 @@ class Train(Command[TrainOptions]):
         if self.options.dry_run:
             print("nothing was trained or written (--dry-run)")
             return
-        print(f"run      {result['run']}")
+        print_line(f"run      {result['run']}")
         if "folds" in result:
             self._show_folds(result)
             return
@@ -70,12 +76,12 @@ class Train(Command[TrainOptions]):
             f"best     {self._format_monitor(result)} "
             f"(epoch {result['best_epoch']} of {result['epochs']})"
         )
-        print(
-            f"seconds  {result['seconds']:.0f}, of which {result['data_wait']:.0%} of the training "
-            "waiting for images"
+        print_line(
+            f"time     {format_duration(result['seconds'])}, of which {result['data_wait']:.0%} "
+            "of the training waiting for images"
         )
         if result.get("report"):
-            print(f"report   {result['report']}")
+            print_line(f"report   {result['report']}")
         self._show_next(result["run"])
 
     def _show_next(self, run: str) -> None:
@@ -84,9 +90,9 @@ class Train(Command[TrainOptions]):
         data = f"--data {config.data}"
         data += f" --data-dir {config.data_dir}" if config.data_dir else ""
         data += f" --num-classes {config.num_classes}" if config.num_classes else ""
-        print(f"next     spectralvision evaluate --model {run} {data}")
+        print_line(f"next     spectralvision evaluate --model {run} {data}")
         if not config.num_classes:  # a stream has no image with a number
-            print(f"         spectralvision predict --model {run} {data}")
+            print_line(f"         spectralvision predict --model {run} {data}")
 
     def _format_monitor(self, result: dict[str, Any]) -> str:
         """Return the task's monitored metric with its name."""
@@ -107,8 +113,8 @@ class Train(Command[TrainOptions]):
             interval = f" (95 % interval {low:.1%} to {high:.1%})"
         print(f"all      {self._format_monitor(result)} on {result['images']} images{interval}")
         print("         slightly optimistic: the best epoch of each fold was chosen on its images")
-        print(f"seconds  {result['seconds']:.0f}")
-        print(
+        print(f"time     {format_duration(result['seconds'])}")
+        print_line(
             f"next     spectralvision train --data {self.config.data} ... without --folds trains "
             "the model to use"
         )
@@ -117,5 +123,7 @@ class Train(Command[TrainOptions]):
 def split_recipe(words: Sequence[str]) -> tuple[str, Sequence[str]]:
     """Return the recipe, which is the first word unless that is an option, and the other words."""
     if words and not words[0].startswith("-"):
+        if "/" in words[0] or (words[0] not in recipe_names() and Path(words[0]).exists()):
+            raise UserError(f"train takes its data as an option: did you mean --data {words[0]}?")
         return words[0], words[1:]
     return DEFAULT_TASK, words
