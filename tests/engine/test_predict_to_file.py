@@ -480,3 +480,22 @@ def test_a_second_process_is_rejected(shard, call, tmp_path, monkeypatch):
     assert "error: another process is writing " in err
     assert err.count("\n") == 1
     assert call("--out", out, "--shard", shard)[0] in (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.EROFS, "permission to read or write is missing"),
+        (errno.EMFILE, "too many files are open"),
+        (errno.ENOMEM, "a batch of 2 does not fit into memory"),
+    ],
+)
+def test_a_shard_that_cannot_be_written_is_one_sentence(number, words, call, tmp_path, monkeypatch):
+    out = tmp_path / "a.csv"
+    with monkeypatch.context() as patch:
+        stop_after(patch, 2, OSError(number, os.strerror(number)))
+        code, printed, err = call("--out", out)
+    assert (code, printed) == (2, "")
+    assert err.splitlines()[-1].startswith(f"spectralvision: error: {words}")
+    assert err.endswith(f"; the same command resumes it (see {out}.shards).\n")
+    assert call("--out", out)[0] == 1

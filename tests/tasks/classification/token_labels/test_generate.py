@@ -374,6 +374,32 @@ def test_a_signal_ends_it_with_a_sentence(code, kind, photos, tmp_path, monkeypa
     assert json.loads(capsys.readouterr().out)["labeled"] == 7
 
 
+@pytest.mark.parametrize(
+    ("number", "sentence"),
+    [
+        (errno.EROFS, "permission to read or write is missing"),
+        (errno.EMFILE, "too many files are open"),
+    ],
+)
+def test_a_shard_that_cannot_be_written(number, sentence, photos, tmp_path, monkeypatch, capsys):
+    save_untrained(tmp_path / "teacher")
+    write, calls = generate.write_shard, []
+
+    def limited(*arguments):
+        calls.append(arguments)
+        if len(calls) == 3:
+            raise OSError(number, os.strerror(number))
+        write(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(generate, "write_shard", limited)
+        assert main(words(tmp_path)) == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith(f"spectralvision: error: {sentence}")
+    assert "; 8 of 15 label maps are in" in last
+    assert main(words(tmp_path)) == 0
+
+
 def test_a_second_process_is_rejected(photos, tmp_path, capsys):
     save_untrained(tmp_path / "teacher")
     assert main(words(tmp_path)) == 0
