@@ -45,14 +45,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (UsageError, UserError) as error:
         print(f"{PROG}: error: {error}", file=sys.stderr)
         return 2
-    except SigtermInterrupt as stop:
+    except KeyboardInterrupt as stop:
+        is_sigterm = isinstance(stop, SigtermInterrupt)
         rest = f"; {printable(stop)}" if str(stop) else ""
-        print(f"{PROG}: stopped by SIGTERM{rest}", file=sys.stderr)
-        return 143
-    except KeyboardInterrupt as interrupt:
-        rest = f"; {printable(interrupt)}" if str(interrupt) else ""
-        print(f"{PROG}: interrupted{rest}", file=sys.stderr)
-        return 130
+        print(
+            f"{PROG}: {'stopped by SIGTERM' if is_sigterm else 'interrupted'}{rest}",
+            file=sys.stderr,
+        )
+        return 143 if is_sigterm else 130
     except BrokenPipeError:
         return close_output()
     except Exception as error:

@@ -22,7 +22,7 @@ from spectralvision_cli.parser import parse, value_of
 SEEN = {
     "train": "was trained on these images, so these metrics say nothing about new images",
     "val": "its best epoch was chosen on these images, so these metrics are slightly optimistic",
-    "unknown": "it has no run.json, so it may have been trained on these images",
+    "unknown": "has no run.json, so it may have been trained on these images",
 }
 
 

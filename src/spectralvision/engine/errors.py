@@ -178,11 +178,13 @@ def explain_system_error(error: BaseException) -> str | None:
     if number == TOO_MANY_PROCESSES:
         return f"no further process can be started ({reason}): use fewer --workers"
     if number in READ_ONLY:
-        return f"permission to read or write is missing ({reason}): change it, or the place"
+        return (
+            f"permission to read or write is missing ({reason}): change it, or use another folder"
+        )
     if number in GONE:
         return f"a file or folder was moved or deleted ({reason})"
     if number == DEVICE_ERROR:
-        return f"the disk fails ({reason}): use another"
+        return f"the disk reports an error ({reason}): use another disk"
     if number == TOO_LARGE:
         return f"the file is too large for its disk or for `ulimit -f` ({reason})"
     return None

@@ -149,9 +149,8 @@ class OutputShards:
 
     def is_last_user(self) -> bool:
         """Return whether, inside `in_use`, no other process uses the shards or can start to."""
-        flock(
-            self._lock.fileno(), fcntl.LOCK_UN
-        )  # of several that end together, at least one sees none
+        # Of several that end together, at least one sees no other
+        flock(self._lock.fileno(), fcntl.LOCK_UN)
         try:
             flock(self._lock.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

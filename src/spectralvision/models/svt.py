@@ -53,6 +53,7 @@ from spectralvision.models.svt_blocks import (
     Downsample,
     Pointwise,
     Stage,
+    to_tokens,
 )
 
 HEAD_DIM = 32
@@ -169,12 +170,12 @@ class SVT(SpectralBackbone):
 
     def forward_final(self, x: Tensor) -> Tensor:
         """Compute normalised tokens (B, 1 + N, C), class token first, from maps (B, C, h, w)."""
-        tokens = self.norm(x).flatten(2).transpose(-2, -1)
+        tokens = to_tokens(self.norm(x))
         if self.class_block is None:  # pruned to feature maps
             c = tokens.mean(dim=1, keepdim=True)
         else:
             norm: Any = self.norm  # LayerNorm2d normalizes maps, its base class tokens
-            c = nn.LayerNorm.forward(norm, self.class_block(x.flatten(2).transpose(-2, -1)))
+            c = nn.LayerNorm.forward(norm, self.class_block(to_tokens(x)))
         return torch.cat([c, tokens], dim=1)
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
@@ -206,9 +207,7 @@ class SVT(SpectralBackbone):
         # 2. Classify the tokens and swap those of the box back
         features = self.forward_final(x)
         tokens = self.aux_head(features[:, NUM_PREFIX_TOKENS:])  # (B, N, classes)
-        tokens = (
-            exchange(tokens.transpose(-2, -1).unflatten(-1, grid), box).flatten(2).transpose(-2, -1)
-        )
+        tokens = to_tokens(exchange(tokens.transpose(-2, -1).unflatten(-1, grid), box))
         return TokenLabelOutput(self.head(self.head_drop(features[:, 0])), tokens, Box(*box))
 
     def normalize_map(self, stage: int, x: Tensor) -> Tensor:

@@ -16,6 +16,11 @@ from spectralvision.ops.chunking import chunked_inference
 MLP_CHUNK_ELEMENTS = 3 << 20  # of the widest map of an MLP
 
 
+def to_tokens(maps: Tensor) -> Tensor:
+    """Return the tokens (B, N, C) of maps (B, C, H, W), a view."""
+    return maps.flatten(2).transpose(-2, -1)
+
+
 class Pointwise(nn.Conv2d):
     """A linear layer over the channels of a map, as the 1x1 convolution that it is."""
 
@@ -59,10 +64,8 @@ class Attention(nn.Module):
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Attend from the tokens of x (B, C, H, W) to those of `context`, by default its own."""
         heads = (self.num_heads, -1)
-        q = (
-            self.q(x).flatten(2).transpose(-2, -1).unflatten(-1, heads).transpose(1, 2)
-        )  # (B, heads, N, C / heads)
-        kv = self.kv(x if context is None else context).flatten(2).transpose(-2, -1)
+        q = to_tokens(self.q(x)).unflatten(-1, heads).transpose(1, 2)  # (B, heads, N, C / heads)
+        kv = to_tokens(self.kv(x if context is None else context))
         k, v = kv.unflatten(-1, (2, *heads)).permute(2, 0, 3, 1, 4).unbind(0)
         out = self.attn(q, k, v).transpose(1, 2).flatten(2)
         return self.proj(out.transpose(-2, -1).unflatten(2, x.shape[2:]))
@@ -120,10 +123,9 @@ class ClassBlock(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """Compute the class token (B, 1, C) from tokens (B, N, C)."""
         c = tokens.mean(dim=1, keepdim=True)
-        context = (
-            self.norm1(torch.cat([c, tokens], dim=1)).transpose(-2, -1).unsqueeze(2)
-        )  # (B, C, 1, 1 + N)
-        c = c + self.attn(context[..., :1], context).flatten(2).transpose(-2, -1)
+        context = self.norm1(torch.cat([c, tokens], dim=1))  # (B, 1 + N, C)
+        context = context.transpose(-2, -1).unsqueeze(2)  # (B, C, 1, 1 + N)
+        c = c + to_tokens(self.attn(context[..., :1], context))
         return c + self.fc2(self.act(self.fc1(self.norm2(c))))
 
 

@@ -176,7 +176,7 @@ class DTCWTInverse(_Transform):
 
 
 def _drop_empty(part: Tensor | None) -> Tensor | None:
-    return None if part is None or (part.ndim < 2 and part.numel() < 2) else part
+    return None if part is None or part.ndim == 0 or part.shape == (0,) else part
 
 
 def _band_sides(bands: Sequence[tuple[Tensor, Tensor] | None]) -> list[tuple[int, int] | None]:

@@ -101,7 +101,7 @@ def advise_on_duration(
             cures.append(f"--input-size {SMALLEST_SIZE}")
         if seconds > MAX_CPU_SECONDS:
             cures.append("fewer --epochs")
-        yield f"note   what takes less time, or is better in the same: {', '.join(cures)}"
+        yield f"note   for less time, or better results in the same time: {', '.join(cures)}"
 
 
 def describe_trial(projection: Projection) -> str:

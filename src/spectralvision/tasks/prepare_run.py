@@ -145,12 +145,11 @@ def _resolve(task: Task, config: Any, data: Data) -> Any:
     """Return the settings with every `auto` that the data decides filled in."""
     num_train = len(data.split("train"))
     is_pretrained = config.pretrained or model_io.brings_weights(config.model)
-    trainer = config.trainer
     batch = auto_settings.choose_batch_size(
-        config.batch_size, num_train, trainer.parts_per_batch, data.name
+        config.batch_size, num_train, config.trainer.parts_per_batch, data.name
     )
     limits = task.epoch_limits(config, data, is_pretrained)
     epochs = auto_settings.choose_epochs(config.epochs, limits, num_train, batch)
     optimizer = auto_settings.resolve_optimizer(config.optimizer, batch, epochs, is_pretrained)
-    config = replace(config, batch_size=batch, epochs=epochs, optimizer=optimizer, trainer=trainer)
+    config = replace(config, batch_size=batch, epochs=epochs, optimizer=optimizer)
     return task.resolve(config, data)
