@@ -7,6 +7,7 @@ import pytest
 import timm
 import torch
 from timm.data import resolve_data_config
+from timm.layers import LayerNorm2d
 from timm.models import save_for_hf
 from timm.optim import create_optimizer_v2
 from torch import Tensor, nn
@@ -170,15 +171,54 @@ def test_saved_and_reloaded(name: str, x: Tensor, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_gradient_checkpointing_gives_equal_gradients(name: str, x: Tensor) -> None:
-    model = twin(name, drop_path_rate=0.0, drop_rate=0.0).train()
-    gradients = []
+def test_gradient_checkpointing_changes_neither_gradients_nor_statistics(
+    name: str, x: Tensor
+) -> None:
+    plain = twin(name, drop_path_rate=0.0, drop_rate=0.0).train()
+    results = []
     for enable in (False, True):
+        model = deepcopy(plain)
         model.set_grad_checkpointing(enable)
-        model.zero_grad()
         model(x).square().sum().backward()
-        gradients.append([parameter.grad.clone() for parameter in model.parameters()])
-    torch.testing.assert_close(*gradients, atol=SINGLE, rtol=SINGLE)
+        gradients = [parameter.grad for parameter in model.parameters()]
+        results.append((gradients, dict(model.named_buffers())))
+        counts = [value for key, value in results[-1][1].items() if key.endswith("tracked")]
+        assert set(map(int, counts)) == {1}
+    torch.testing.assert_close(*results, atol=SINGLE, rtol=SINGLE)
+
+
+def test_gradient_checkpointing_with_a_cumulative_average(x: Tensor) -> None:
+    """momentum=None averages all batches by their number, which must not count twice."""
+    plain = twin("affnet_et", drop_rate=0.0).train()
+    for module in plain.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = None
+    statistics = []
+    for enable in (False, True):
+        model = deepcopy(plain)
+        model.set_grad_checkpointing(enable)
+        for batch in (x, 2 * x):
+            model(batch).sum().backward()
+        statistics.append(dict(model.named_buffers()))
+    torch.testing.assert_close(*statistics, atol=SINGLE, rtol=SINGLE)
+
+
+def test_gradient_checkpointing_compiles_in_one_graph(x: Tensor) -> None:
+    eager = twin("affnet_et", drop_rate=0.0).train()
+    compiled = deepcopy(eager)
+    compiled.set_grad_checkpointing()
+    eager(x).sum().backward()
+    torch.compile(compiled, backend="aot_eager", fullgraph=True)(x).sum().backward()
+    statistics = [dict(model.named_buffers()) for model in (eager, compiled)]
+    torch.testing.assert_close(*statistics, atol=SINGLE, rtol=SINGLE)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_layers_are_of_the_types_that_counters_know(name: str) -> None:
+    """torchinfo, ptflops and thop count by the exact type, and count nothing for a subclass."""
+    counted = (nn.Conv2d, nn.Linear, nn.BatchNorm2d, nn.LayerNorm)
+    kinds = {type(module) for module in twin(name).modules() if isinstance(module, counted)}
+    assert {nn.Conv2d, nn.Linear} <= kinds <= {*counted, LayerNorm2d}
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -35,11 +35,46 @@ def test_every_container(state: dict, tmp_path: Path) -> None:
     assert loaded({"state_dict": {"wrong": state["w1"]}, "state_dict_ema": state})  # EMA first
     assert loaded({"model": {"state_dict": state}})
     assert loaded({"model.state_dict": state})
-    assert loaded({f"module.{name}": value for name, value in state.items()})
     torch.save({"state_dict": state, "args": argparse.Namespace(lr=1.0)}, tmp_path / "a.pt")
     assert loaded(tmp_path / "a.pt")
     save_file(state, tmp_path / "a.safetensors")
     assert loaded(str(tmp_path / "a.safetensors"))
+
+
+def test_averaged_weights_come_first(state: dict) -> None:
+    wrong = {"wrong": state["w1"]}
+    assert loaded({"model_state_dict": state, "epoch": 1, "best_metric": 1.0})
+    assert loaded({"model_state_dict": wrong, "ema_state_dict": state, "optim_state_dict": {}})
+    assert loaded({"model": wrong, "model_ema": state, "args": argparse.Namespace(lr=1.0)})
+    assert loaded({"model": state, "model_ema": None})
+    assert loaded({"state_dict": {"model_state_dict": wrong, "ema_state_dict": state}})
+
+
+@pytest.mark.parametrize(
+    "prefix",
+    [
+        *("module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module.", "module.module."),
+        *("model.", "model._orig_mod.module.", "_fsdp_wrapped_module._checkpoint_wrapped_module."),
+    ],
+)
+def test_every_wrapper(state: dict, prefix: str) -> None:
+    wrapped = {prefix + name: value for name, value in state.items()}
+    assert loaded(wrapped)
+    assert loaded({"state_dict": wrapped})
+    assert loaded({"n_averaged": torch.tensor(3), **wrapped})
+
+
+def test_wrapped_parts_of_a_model() -> None:
+    """torch.compile and activation checkpointing of single stages rename in the middle."""
+    model = sv.create_model("affnet_et", num_classes=3)
+    for wrapper in ("_orig_mod", "_checkpoint_wrapped_module", "_fsdp_wrapped_module"):
+        state = {
+            name.replace("stages.1.", f"stages.1.{wrapper}."): value
+            for name, value in model.state_dict().items()
+        }
+        assert state.keys() != model.state_dict().keys()
+        again = sv.load_released(sv.create_model("affnet_et", num_classes=3), state)
+        torch.testing.assert_close(again.state_dict(), model.state_dict(), atol=0, rtol=0)
 
 
 class Hostile:

@@ -44,6 +44,17 @@ def test_the_run_computes_the_golden_logits(file, model, options, tmp_path):
     assert {name: record["source"].get(name) for name in options} == options
 
 
+def test_the_averaged_weights_of_a_compiled_run_are_converted(tmp_path):
+    state = rule.state(rule.load("affnet_et_256")[1])
+    wrapped = {f"module._orig_mod.{name}": value for name, value in state.items()}
+    zeros = {name: torch.zeros_like(value) for name, value in wrapped.items()}
+    content = {"epoch": 1, "model_state_dict": zeros, "ema_state_dict": wrapped}
+    torch.save(content, tmp_path / "training_checkpoint_last.pt")
+    source = str(tmp_path / "training_checkpoint_last.pt")
+    model = load_model(convert(source, "affnet_et", str(tmp_path / "run"))["run"])
+    assert torch.equal(model.head.fc.weight, state["classifier.fc.weight"])
+
+
 def test_the_number_of_classes_is_the_checkpoints(tmp_path):
     head = {"classifier.fc.weight": torch.ones(4, 576), "classifier.fc.bias": torch.ones(4)}
     state = rule.state(rule.load("affnet_et_256")[1])

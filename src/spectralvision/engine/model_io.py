@@ -21,6 +21,7 @@ from spectralvision.runs import (
     UserError,
     read_json,
     replace_file,
+    suggest,
     temporary_folder,
     write_json,
 )
@@ -64,7 +65,19 @@ def find_model(name: str) -> str:
         if near:
             hint = f"did you mean {' or '.join(near)}?"
         raise UserError(f"{name} is neither a run folder nor the name of a model: {hint}")
+    _check_tag(name)
     return name
+
+
+def _check_tag(name: str) -> None:
+    """Raise UserError if a model's name ends in a tag of weights that it does not have."""
+    try:
+        timm.get_pretrained_cfg(name, allow_unregistered=True)
+    except RuntimeError:
+        model, _, tag = name.partition(".")
+        known = [one.partition(".")[2] for one in timm.list_pretrained(f"{model}.*")]
+        hint = suggest(tag, known, "choose from") if known else f"it has none, use {model}."
+        raise UserError(f"{model} has no weights named {tag!r}: {hint}") from None
 
 
 def load_model(
@@ -132,6 +145,12 @@ def default_size(name: str) -> int:
 def brings_weights(name: str) -> bool:
     """Return whether a name always comes with weights: a run folder or a repository."""
     return ":" in find_model(name)
+
+
+def names_weights(name: str) -> bool:
+    """Return whether a name has the tag of published weights, as in `affnet_et.cifar10`."""
+    found = find_model(name)
+    return ":" not in found and "." in found and timm.is_model_pretrained(found)
 
 
 def check_forward(model: nn.Module, size: int) -> Exception | None:

@@ -7,13 +7,14 @@ from typing import Any
 
 import torch
 from timm.layers import to_2tuple
-from timm.models import checkpoint, register_notrace_module, reparameterize_model
+from timm.models import register_notrace_module, reparameterize_model
 
 # Private: the only way to record a resize in what timm saves with a model.
 from timm.models._input import update_model_input_size
 from torch import Tensor, nn
 
 from spectralvision.mixers import AdaptiveFrequencyFilter, ScatteringMixer
+from spectralvision.models.recompute import recompute_in_backward
 from spectralvision.ops.chunking import chunked_inference
 from spectralvision.ops.torchscript import reject_torchscript
 
@@ -63,7 +64,7 @@ class SpectralBackbone(nn.Module):
         maps = []
         for i, stage in enumerate(self.stages[: max(indices) + 1] if stop_early else self.stages):
             if self.grad_checkpointing and self.training:
-                x = checkpoint(stage, x)
+                x = recompute_in_backward(stage, x)
             else:
                 x = self.run(stage, x)
             if i in indices:

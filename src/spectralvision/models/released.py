@@ -13,6 +13,15 @@ from torch import Tensor, nn
 Module = TypeVar("Module", bound=nn.Module)
 StateDict = dict[str, Tensor]
 
+# Where training loops store a state dict; averaged weights (EMA) come first.
+CONTAINERS = (
+    *("state_dict_ema", "ema_state_dict", "model_ema", "ema"),
+    *("state_dict", "model_state_dict", "model.state_dict", "model"),
+)
+# What torch.compile, FSDP and activation checkpointing insert, anywhere in a name.
+WRAPPERS = r"(?<![^.])(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\."
+PREFIXES = ("module.", "model.")  # DDP and averaged models; Lightning
+
 # (pattern, replacement), applied in order to every name.
 AFFNET = [
     (r"^conv_1\.", "stem."),
@@ -71,8 +80,8 @@ def load_released(
         module: an AFFNet, an SVT, an `AdaptiveFrequencyFilter` or a `ScatteringMixer`.
         source: a state dict, or the path of a file that contains one: safetensors, or a PyTorch
             file, which is read with `weights_only=True` and never executed. The state dict may be
-            stored under "state_dict_ema", "state_dict" or "model.state_dict" (the first of these is
-            used).
+            in the containers of DeiT, timm, CVNets or Lightning, of which averaged weights (EMA)
+            are preferred, and its names may have the prefixes of DDP, FSDP and torch.compile.
         head: "strict" loads the classifier; "reset" keeps the module's own, for another number of
             classes.
 
@@ -153,27 +162,29 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _unwrap(content: dict[str, Any]) -> StateDict:
-    for path in (
-        ("state_dict_ema",),
-        ("state_dict",),
-        ("model", "state_dict"),
-        ("model.state_dict",),
-        ("model",),
+    """Return the state dict inside a loop's containers, without the prefixes of wrappers."""
+    # 1. Open the containers
+    while inner := next(
+        (content[key] for key in CONTAINERS if _is_filled_dict(content, key)), None
     ):
-        inner: Any = content
-        for key in path:
-            inner = inner.get(key) if isinstance(inner, dict) else None
-        if isinstance(inner, dict):
-            content = inner
-            break
-    state = {re.sub(r"^module\.", "", name): value for name, value in content.items()}
-    others = [name for name, value in state.items() if not isinstance(value, Tensor)]
-    if others or not state:
+        content = inner
+    content = {name: value for name, value in content.items() if name != "n_averaged"}
+    others = [name for name, value in content.items() if not isinstance(value, Tensor)]
+    if others or not content:
         raise ValueError(
             f"not a state dict of tensors: {others[:3] or 'empty'}; "
             "pass the state dict inside the checkpoint"
         )
+
+    # 2. Remove the prefixes that DDP, torch.compile, FSDP and Lightning add to the names
+    state = {re.sub(WRAPPERS, "", name): value for name, value in content.items()}
+    while all(name.startswith(PREFIXES) for name in state):
+        state = {name.partition(".")[2]: value for name, value in state.items()}
     return state
+
+
+def _is_filled_dict(content: dict[str, Any], key: str) -> bool:
+    return isinstance(content.get(key), dict) and len(content[key]) > 0
 
 
 def rename_released(state: StateDict) -> StateDict:

@@ -51,7 +51,6 @@ from spectralvision.models.svt_blocks import (
     Block,
     ClassBlock,
     Downsample,
-    Pointwise,
     Stage,
     to_tokens,
 )
@@ -302,7 +301,7 @@ def _num_heads(dim: int) -> int:
 
 
 def _init_module(module: nn.Module) -> None:
-    if isinstance(module, nn.Linear | Pointwise):
+    if isinstance(module, nn.Linear) or getattr(module, "kernel_size", None) == (1, 1):
         trunc_normal_(module.weight, std=0.02)
         if module.bias is not None:
             nn.init.zeros_(module.bias)

@@ -21,11 +21,9 @@ def to_tokens(maps: Tensor) -> Tensor:
     return maps.flatten(2).transpose(-2, -1)
 
 
-class Pointwise(nn.Conv2d):
-    """A linear layer over the channels of a map, as the 1x1 convolution that it is."""
-
-    def __init__(self, in_chans: int, out_chans: int, **factory: Any) -> None:
-        super().__init__(in_chans, out_chans, 1, **factory)
+def build_pointwise(in_chans: int, out_chans: int, **factory: Any) -> nn.Conv2d:
+    """Build a linear layer over the channels of a map, as the 1x1 convolution that it is."""
+    return nn.Conv2d(in_chans, out_chans, 1, **factory)
 
 
 class DotProductAttention(nn.Module):
@@ -56,10 +54,10 @@ class Attention(nn.Module):
     def __init__(self, dim: int, num_heads: int, attn_drop: float = 0.0, **factory: Any) -> None:
         super().__init__()
         self.num_heads = num_heads
-        self.q = Pointwise(dim, dim, **factory)
-        self.kv = Pointwise(dim, 2 * dim, **factory)
+        self.q = build_pointwise(dim, dim, **factory)
+        self.kv = build_pointwise(dim, 2 * dim, **factory)
         self.attn = DotProductAttention(dim // num_heads, attn_drop)
-        self.proj = Pointwise(dim, dim, **factory)
+        self.proj = build_pointwise(dim, dim, **factory)
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Attend from the tokens of x (B, C, H, W) to those of `context`, by default its own."""
@@ -77,10 +75,10 @@ class DepthwiseMlp(nn.Module):
     def __init__(self, dim: int, hidden: int, **factory: Any) -> None:
         super().__init__()
         self.chunk_elements = MLP_CHUNK_ELEMENTS * dim // hidden
-        self.fc1 = Pointwise(dim, hidden, **factory)
+        self.fc1 = build_pointwise(dim, hidden, **factory)
         self.dwconv = nn.Conv2d(hidden, hidden, 3, padding=1, groups=hidden, **factory)
         self.act = nn.GELU()
-        self.fc2 = Pointwise(hidden, dim, **factory)
+        self.fc2 = build_pointwise(hidden, dim, **factory)
 
     @chunked_inference
     def forward(self, x: Tensor) -> Tensor:

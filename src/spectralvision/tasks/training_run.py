@@ -4,7 +4,7 @@ import time
 import uuid
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,8 @@ def train(
     """
     start = time.monotonic()
     say = discard_line if rank() else say
+    if model_io.names_weights(config.model):
+        config = replace(config, pretrained=True)
     with ExitStack() as locks:
         locks.callback(torch.set_num_threads, torch.get_num_threads())
         if resume is not None and not dry_run:

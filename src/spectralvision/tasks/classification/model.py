@@ -69,7 +69,8 @@ def _create(config: ClassificationConfig, data: Data, size: int) -> nn.Module:
         token_label=True if config.label_maps else None,
     )
     names = model_io.label_names(model)
-    if names and names != list(data.classes) and model_io.brings_weights(config.model):
+    has_weights = config.pretrained or model_io.brings_weights(config.model)
+    if names and names != list(data.classes) and has_weights:
         model.reset_classifier(len(data.classes))  # type: ignore[operator]
     return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
