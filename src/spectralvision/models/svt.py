@@ -301,16 +301,16 @@ def _num_heads(dim: int) -> int:
 
 
 def _init_module(module: nn.Module) -> None:
-    if isinstance(module, nn.Linear) or getattr(module, "kernel_size", None) == (1, 1):
+    if not isinstance(module, nn.Linear | nn.Conv2d):
+        return
+    if isinstance(module, nn.Linear) or module.kernel_size == (1, 1):
         trunc_normal_(module.weight, std=0.02)
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
-    elif isinstance(module, nn.Conv2d):
+    else:
         kernel_size = module.kernel_size[0] * module.kernel_size[1]
         fan_out = kernel_size * module.out_channels // module.groups
         nn.init.normal_(module.weight, std=sqrt(2 / fan_out))
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
+    if module.bias is not None:
+        nn.init.zeros_(module.bias)
 
 
 SMALL: dict[str, Any] = {"dims": (64, 128, 320, 448), "depths": (3, 4, 6, 3), "stem_dim": 32}
