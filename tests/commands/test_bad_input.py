@@ -292,7 +292,7 @@ def test_a_mishap_in_training_keeps_the_epoch_before(case, tmp_path, monkeypatch
     ("words", "sentence"),
     [
         ("--lr -1", "--lr -1.0 should be greater than 0, at most 10."),
-        ("--lr nan", "--lr nan should be a number or auto."),
+        ("--lr nan", "--lr nan should be a number, auto or find."),
         ("--label-smoothing 3", "--label-smoothing 3.0 should be between 0 and 0.99."),
         ("--weight-decay -1", "--weight-decay -1.0 should be between 0 and 100."),
         ("--hflip 7", "--hflip 7.0 should be between 0 and 1."),

@@ -82,13 +82,18 @@ def build_fabric(
             plugins=_plugins(devices * num_nodes),
             **options,
         )
-        for logger in LOGGERS:
-            logging.getLogger(logger).setLevel(logging.WARNING)  # no notices about ranks
+        silence_lightning()
         fabric.launch()
     except (ValueError, RuntimeError, TypeError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"cannot start training with these settings: {reason}") from None
     return fabric
+
+
+def silence_lightning() -> None:
+    """Let Lightning log warnings only, no notices about ranks and devices."""
+    for logger in LOGGERS:
+        logging.getLogger(logger).setLevel(logging.WARNING)
 
 
 def _plugins(num_processes: int) -> list[Any]:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from math import inf
+from typing import Literal
 
 from spectralvision.runs import ABOVE_ZERO, MAX_COUNT, Auto, UserError, check_ranges, suggest
 
@@ -21,9 +22,10 @@ class OptimizerConfig:
 
     opt: str = "adamw"
     """Optimizer, by timm's name."""
-    lr: float | Auto = "auto"
+    lr: float | Literal["auto", "find"] = "auto"
     """Peak learning rate; auto: 2e-3 from scratch or 5e-4 from pretrained weights, times
-    sqrt(batch size / 64)."""
+    sqrt(batch size / 64); find: where the loss falls fastest in 100 trial steps at a growing
+    rate."""
     lr_base_size: int | None = None
     """Batch size that --lr is given for; the rate is scaled linearly to the real one. Default: no
     scaling."""

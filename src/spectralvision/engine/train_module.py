@@ -90,6 +90,8 @@ class FitConfig:
     """How to train a `TrainModule`."""
 
     epochs: int
+    early_stop: int | None = None
+    """Epochs without a better one after which training stops."""
     optimizer: OptimizerConfig
     trainer: TrainerConfig
     device: Device

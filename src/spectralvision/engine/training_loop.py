@@ -65,10 +65,20 @@ class TrainingLoop:
             if not resume:
                 self.save()
             for epoch in range(self.state.position.epoch, self.config.epochs):
+                if self.stops_early():
+                    self.say(self._describe_early_stop(epoch))
+                    break
                 self.train_epoch(epoch)
                 self.validate(epoch)
         for logger in self.loggers:
             logger.finalize("success")
+
+    def stops_early(self) -> bool:
+        """Return whether the last epochs were no better than one before them."""
+        patience, log = self.config.early_stop, self.state.log
+        if patience is None or log.best is None:
+            return False
+        return bool(log.rows[-1]["epoch"] - log.best["epoch"] >= patience)
 
     def train_epoch(self, epoch: int) -> None:
         """Take the updates of an epoch that are not done yet."""
@@ -230,6 +240,13 @@ class TrainingLoop:
             values[monitor.title] = monitor.format(self.state.log.rows[-1][monitor.metric])
         values |= {"images/s": f"{self.pace.images_per_second():.0f}", "left": self._time_left()}
         self.bar.advance(values)
+
+    def _describe_early_stop(self, epochs: int) -> str:
+        patience = self.config.early_stop
+        return (
+            f"stop   after {epochs} of {self.config.epochs} epochs: no better "
+            f"{self.config.monitor.title} in the last {patience} (--early-stop {patience})"
+        )
 
     def _time_left(self) -> str:
         total = self.config.epochs * self.updates_per_epoch

@@ -55,6 +55,9 @@ def cross_validate(
         # The same in all folds, though each has its own images and its own time
         chosen = trial["config"]
         config = replace(config, input_size=chosen["input_size"], epochs=chosen["epochs"])
+        if config.optimizer.lr == "find":
+            found = replace(config.optimizer, lr=chosen["optimizer"]["lr"], lr_base_size=None)
+            config = replace(config, optimizer=found)
 
     # 2. Train each fold
     if resume is None:

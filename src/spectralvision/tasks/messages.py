@@ -12,6 +12,7 @@ from spectralvision.data.splits import Data
 from spectralvision.data.workers import count_cores
 from spectralvision.engine.auto_settings import MAX_CPU_SECONDS, SMALLEST_SIZE
 from spectralvision.engine.devices import Device
+from spectralvision.engine.find_learning_rate import STEPS
 from spectralvision.engine.model_io import architecture, brings_weights, data_config
 from spectralvision.engine.projection import Projection
 from spectralvision.runs import format_bytes, format_count, format_duration, format_rate
@@ -102,6 +103,15 @@ def advise_on_duration(
         if seconds > MAX_CPU_SECONDS:
             cures.append("fewer --epochs")
         yield f"note   for less time, or better results in the same time: {', '.join(cures)}"
+
+
+def describe_range_test(batch_size: int, projection: Projection | None) -> str:
+    """Return the line about the search for a learning rate."""
+    duration = ""
+    if projection is not None:
+        seconds = STEPS * batch_size / projection.images_per_second
+        duration = f", at most {format_duration(seconds)} of computing"
+    return f"find   learning rate, in {STEPS} trial steps{duration}"
 
 
 def describe_trial(projection: Projection) -> str:

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 from spectralvision.data.splits import Data, split_train_val
 from spectralvision.engine import auto_settings, model_io
 from spectralvision.engine.devices import Device, choose_device
+from spectralvision.engine.find_learning_rate import find_learning_rate
 from spectralvision.engine.processes import rank
 from spectralvision.engine.progress import show_status
 from spectralvision.engine.projection import Projection, project
@@ -73,6 +74,7 @@ def _build(
     train_loader, val_loader = task.loaders(config, data, model)
     fit_config = FitConfig(
         epochs=config.epochs,
+        early_stop=config.early_stop,
         optimizer=config.optimizer,
         trainer=config.trainer,
         device=device,
@@ -129,6 +131,17 @@ def shorten(prepared: Prepared, wanted: Any, is_new: bool) -> tuple[Prepared, Pr
                 projection = projection._replace(seconds=seconds * shorter / epochs)
     note = messages.advise_on_duration(first.config, prepared.config, before, projection.seconds)
     return replace(prepared, notes=[*prepared.notes, *note]), projection
+
+
+def set_found_learning_rate(prepared: Prepared) -> Prepared:
+    """Return the run with the peak learning rate that a range test finds."""
+    lr = find_learning_rate(prepared.module, prepared.train_loader, prepared.fit_config)
+    optimizer = replace(prepared.config.optimizer, lr=lr)
+    return replace(
+        prepared,
+        config=replace(prepared.config, optimizer=optimizer),
+        fit_config=replace(prepared.fit_config, optimizer=optimizer),
+    )
 
 
 def _project(prepared: Prepared) -> Projection:

@@ -23,7 +23,8 @@ D = TypeVar("D")
 RANGES = {
     "num_classes": (2, MAX_COUNT), "epochs": (1, MAX_COUNT), "batch_size": (2, MAX_COUNT),
     "input_size": (1, MAX_SIDE), "val_fraction": (0, 1), "seed": (0, 2**32 - 1),
-    "workers": (0, 1024), "folds": (2, MAX_COUNT), "fold": (1, MAX_COUNT),
+    "workers": (0, 1024), "early_stop": (1, MAX_COUNT), "folds": (2, MAX_COUNT),
+    "fold": (1, MAX_COUNT),
 }  # fmt: skip
 
 
@@ -65,6 +66,9 @@ class TrainConfig:
     """Side of the square input in pixels; auto: twice the side of the images, up to the model's
     own input size; less, but at least 64 (128 from pretrained weights), where a CPU would take over
     an hour."""
+    early_stop: int | None = None
+    """Stop after this many epochs without a better validation metric. Default: train all
+    epochs."""
     seed: int = 0
     """Random seed; the same seed gives the same result."""
     workers: int | Auto = "auto"

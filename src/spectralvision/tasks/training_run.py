@@ -27,7 +27,7 @@ from spectralvision.engine.training_loop import TrainingLoop
 from spectralvision.report import try_write_report, write_report
 from spectralvision.runs import UserError, read_json
 from spectralvision.tasks import messages
-from spectralvision.tasks.prepare_run import Prepared, prepare, shorten
+from spectralvision.tasks.prepare_run import Prepared, prepare, set_found_learning_rate, shorten
 from spectralvision.tasks.registry import find_task
 from spectralvision.tasks.train_config import TrainConfig
 
@@ -74,6 +74,9 @@ def _train(
             return dict(known["results"])
         return known["results"] | {"report": _write_report(prepared, resume, say)}
     prepared, projection = shorten(prepared, config, is_new=resume is None)
+    if config.optimizer.lr == "find":
+        say(messages.describe_range_test(prepared.config.batch_size, projection))
+        prepared = set_found_learning_rate(prepared)
 
     # 2. What was found, what is trained, how long it takes
     announce(prepared, projection, say)
@@ -157,7 +160,7 @@ def _result(prepared: Prepared, loop: TrainingLoop, run: Path, seconds: float) -
         "model": model_io.architecture(prepared.model),
         metric: best[metric],
         "best_epoch": best["epoch"],
-        "epochs": prepared.config.epochs,
+        "epochs": loop.state.log.rows[-1]["epoch"],
         "data_wait": round(loop.pace.data_wait(), 3),
         "seconds": round(seconds, 1),
     }
