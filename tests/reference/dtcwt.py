@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from spectralvision.ops.wavelet_filters import biort, qshift
+from spectralvision.ops.wavelet_filters import base_set, biort, qshift
 
 
 def sample(x: np.ndarray, k: int) -> float:
@@ -55,9 +55,13 @@ def dtcwt2d(
     for level in range(levels):
         if level:
             x = np.pad(x, [(1, 1) if side % 4 else (0, 0) for side in x.shape], mode="edge")
-        row_low, row_high = split(x, 0, level, biort_name, qshift_name)
-        x, low_high = split(row_low, 1, level, biort_name, qshift_name)
-        high_low, high_high = split(row_high, 1, level, biort_name, qshift_name)
+        sets = (biort_name, qshift_name)
+        _, row_band = split(x, 0, level, *sets)
+        _, high_high = split(row_band, 1, level, *sets)
+        sets = (base_set(biort_name) or biort_name, base_set(qshift_name) or qshift_name)
+        row_low, row_high = split(x, 0, level, *sets)
+        x, low_high = split(row_low, 1, level, *sets)
+        high_low, _ = split(row_high, 1, level, *sets)
         z15, z165 = quads(high_low)
         z45, z135 = quads(high_high)
         z75, z105 = quads(low_high)
@@ -67,7 +71,8 @@ def dtcwt2d(
 
 def idtcwt2d_level_1(low: np.ndarray, bands: np.ndarray, biort_name: str) -> np.ndarray:
     """The inverse of one level: lowpass (H, W), bands (6, H / 2, W / 2) complex -> (H, W)."""
-    f = biort(biort_name)
+    f = biort(base_set(biort_name) or biort_name)
+    diagonal = biort(biort_name).g1
 
     def samples(z1: np.ndarray, z2: np.ndarray) -> np.ndarray:
         out = np.zeros(low.shape)
@@ -85,7 +90,7 @@ def idtcwt2d_level_1(low: np.ndarray, bands: np.ndarray, biort_name: str) -> np.
         return np.apply_along_axis(level_1, axis, band, taps)
 
     low_columns = along(0, low, f.g0) + along(0, samples(bands[0], bands[5]), f.g1)
-    high_columns = along(0, samples(bands[2], bands[3]), f.g0) + along(
-        0, samples(bands[1], bands[4]), f.g1
-    )
-    return along(1, low_columns, f.g0) + along(1, high_columns, f.g1)
+    high_columns = along(0, samples(bands[2], bands[3]), f.g0)
+    diagonal_columns = along(0, samples(bands[1], bands[4]), diagonal)
+    columns = along(1, low_columns, f.g0) + along(1, high_columns, f.g1)
+    return columns + along(1, diagonal_columns, diagonal)

@@ -45,7 +45,7 @@ from spectralvision.ops.dtcwt_conv import analyse_conv, synthesise_conv
 from spectralvision.ops.dtcwt_matmul import analyse_matmul, synthesise_matmul
 from spectralvision.ops.empty_batch import accept_empty_batch
 from spectralvision.ops.precision import no_autocast, working_dtype
-from spectralvision.ops.wavelet_filters import BIORTS
+from spectralvision.ops.wavelet_filters import base_set, is_biort
 from spectralvision.ops.wavelet_filters import biort as biort_filters
 from spectralvision.ops.wavelet_filters import qshift as qshift_filters
 
@@ -83,8 +83,9 @@ def dtcwt2d(
     Args:
         x: real, (B, C, H, W), any size, also odd.
         levels: number of levels, at least 1.
-        biort: filters of level 1: legall, antonini, near_sym_a, near_sym_b.
-        qshift: filters of levels >= 2: qshift_06, qshift_a, qshift_b, qshift_c, qshift_d.
+        biort: filters of level 1: legall, antonini, near_sym_a, near_sym_b, near_sym_b_bp.
+        qshift: filters of levels >= 2: qshift_06, qshift_a, qshift_b, qshift_c, qshift_d,
+            qshift_b_bp.
 
     Returns:
         Pyramid, in the dtype of x.
@@ -167,6 +168,34 @@ def check_filters(biort: str, qshift: str) -> None:
 
 
 def _analyse(x: Tensor, filters: str) -> Level:
+    """Compute one level; a set with a bandpass filter has it in two of the six bands only."""
+    base = base_set(filters)
+    if base is None:
+        return _analyse_form(x, filters)
+    low, *others = _analyse_form(x, base)
+    _, *diagonals = _analyse_form(x, filters)
+    re, im = map(_replace_diagonals, others, diagonals)
+    return low, re, im
+
+
+def _synthesise(low: Tensor, re: Tensor, im: Tensor, filters: str) -> Tensor:
+    """Invert one level; it is linear, so the bands of each filter can be inverted by themselves."""
+    base = base_set(filters)
+    if base is None:
+        return _synthesise_form(low, re, im, filters)
+    zeros = torch.zeros_like(re)
+    x = _synthesise_form(low, *(_replace_diagonals(band, zeros) for band in (re, im)), base)
+    diagonals = (_replace_diagonals(zeros, band) for band in (re, im))
+    return x + _synthesise_form(torch.zeros_like(low), *diagonals, filters)
+
+
+def _replace_diagonals(bands: Tensor, diagonals: Tensor) -> Tensor:
+    """Return bands (B, C, 6, h, w) with the 45 and 135 degrees of others."""
+    sources = (bands, diagonals, bands, bands, diagonals, bands)
+    return torch.stack([source[:, :, k] for k, source in enumerate(sources)], dim=2)
+
+
+def _analyse_form(x: Tensor, filters: str) -> Level:
     """Compute one level in the form that is fastest for x."""
     if use_channels_last(x, filters):
         return analyse_channels_last(x, filters)
@@ -175,11 +204,11 @@ def _analyse(x: Tensor, filters: str) -> Level:
     return analyse_conv(x, filters)
 
 
-def _synthesise(low: Tensor, re: Tensor, im: Tensor, filters: str) -> Tensor:
+def _synthesise_form(low: Tensor, re: Tensor, im: Tensor, filters: str) -> Tensor:
     """Invert one level in the form that is fastest for its maps."""
     if use_channels_last(low, filters):
         return synthesise_channels_last(low, re, im, filters)
-    most = MATMUL_MAX_SIDE if filters in BIORTS else MATMUL_MAX_SIDE // 2
+    most = MATMUL_MAX_SIDE if is_biort(filters) else MATMUL_MAX_SIDE // 2
     if max(low.shape[-2:]) <= most:
         return synthesise_matmul(low, re, im, filters)
     return synthesise_conv(low, re, im, filters)

@@ -35,7 +35,7 @@ from spectralvision.ops.dtcwt_matrices import (
 )
 from spectralvision.ops.precision import no_autocast
 from spectralvision.ops.tables import table
-from spectralvision.ops.wavelet_filters import BIORTS
+from spectralvision.ops.wavelet_filters import is_biort
 
 Parts = tuple[Tensor, Tensor]
 MATMUL_MAX_SIDE = 256  # the longer side of a map up to which products with matrices are used
@@ -173,7 +173,7 @@ join_operator.register_vmap(Join.vmap)
 @split_operator.register_fake
 def _(x: Tensor, filters: str, bank: str) -> tuple[Tensor, Tensor]:
     batch, height, width, chans = x.shape
-    step = 1 if filters in BIORTS else 2
+    step = 1 if is_biort(filters) else 2
     low = x.new_empty(batch, height // step, width // step, chans)
     return low, x.new_empty(2, batch, 6, height // step // 2, width // step // 2, chans)
 
@@ -187,7 +187,7 @@ def _(low: Tensor, re: Tensor, im: Tensor, filters: str, bank: str) -> Tensor:
 def _use_depthwise(x: Tensor, filters: str) -> bool:
     """Return whether convolutions are faster than products with matrices on x (B, H, W, C)."""
     return (
-        filters in BIORTS
+        is_biort(filters)
         and x.device.type == "cpu"
         and x.dtype == torch.float32
         and max(x.shape[1:3]) >= DEPTHWISE_MIN_SIDE
@@ -252,7 +252,7 @@ def join_matmul(low: Tensor, re: Tensor, im: Tensor, filters: str, bank: str) ->
 
 def _map_sides(h: int, w: int, filters: str) -> tuple[int, int]:
     """Return the sides of the maps whose bands are h x w."""
-    return (2 * h, 2 * w) if filters in BIORTS else (4 * h, 4 * w)
+    return (2 * h, 2 * w) if is_biort(filters) else (4 * h, 4 * w)
 
 
 def _per_image(matrix: Tensor, batch: int) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from spectralvision.ops.dtcwt_matrices import center_taps, qshift_kernels, reflect
 from spectralvision.ops.tables import table
-from spectralvision.ops.wavelet_filters import BIORTS, biort
+from spectralvision.ops.wavelet_filters import biort, is_biort
 
 BAND_PAIRS = ((0, 5), (1, 4), (2, 3))  # orientations z1, z2 of high-low, high-high and low-high
 
@@ -61,7 +61,7 @@ def _from_quads(re1: Tensor, im1: Tensor, re2: Tensor, im2: Tensor) -> Tensor:
 def _split(x: Tensor, filters: str) -> tuple[Tensor, Tensor]:
     """Return the low and the high band of the last axis, n samples -> m each."""
     *lead, n = x.shape
-    stride = 1 if filters in BIORTS else 4
+    stride = 1 if is_biort(filters) else 4
     extended = x.index_select(-1, _reflected(x, n, _reach(filters))).flatten(0, -2).unsqueeze(1)
     out = F.conv1d(extended, _kernels(x, filters).unsqueeze(1), stride=stride)  # (4), (5)
     # (N, rows, positions) -> bands; at levels >= 2 each has two trees, interleaved
@@ -74,7 +74,7 @@ def _join(low: Tensor, high: Tensor, filters: str) -> Tensor:
     *lead, m = low.shape
     bands = torch.stack([low, high], dim=-2)
     reach = _reach(filters)
-    if filters in BIORTS:
+    if is_biort(filters):
         extended = bands.index_select(-1, _reflected(low, m, reach)).flatten(0, -3)
         kernels = _synthesis_kernels(low, filters).unsqueeze(0)
         return F.conv1d(extended, kernels).view(*lead, m)  # (4)
@@ -87,7 +87,7 @@ def _join(low: Tensor, high: Tensor, filters: str) -> Tensor:
 
 def _reach(filters: str) -> int:
     """Return the number of samples by which the kernels of a set reach over either end."""
-    if filters in BIORTS:
+    if is_biort(filters):
         return max(len(taps) for taps in biort(filters)) // 2
     return qshift_kernels(filters)[1]
 
@@ -100,7 +100,7 @@ def _reflected(n: int, reach: int) -> np.ndarray:
 @table
 def _kernels(filters: str) -> np.ndarray:
     """Analysis kernels, one per row: low, high at level 1, else those of `qshift_kernels`."""
-    if filters in BIORTS:
+    if is_biort(filters):
         return center_taps(biort(filters)[:2], _reach(filters))
     return qshift_kernels(filters)[0]
 

@@ -19,7 +19,7 @@ from spectralvision.ops.dtcwt_matrices import (
 )
 from spectralvision.ops.products import matmul
 from spectralvision.ops.tables import table
-from spectralvision.ops.wavelet_filters import BIORTS
+from spectralvision.ops.wavelet_filters import is_biort
 
 
 def analyse_matmul(x: Tensor, filters: str) -> tuple[Tensor, Tensor, Tensor]:
@@ -48,7 +48,7 @@ def synthesise_matmul(low: Tensor, re: Tensor, im: Tensor, filters: str) -> Tens
     """Invert one level: lowpass (B, C, 2h, 2w), re and im (B, C, 6, h, w) -> x (B, C, H, W)."""
     *lead, height, width = low.shape
     h, w = height // 2, width // 2
-    if filters not in BIORTS:
+    if not is_biort(filters):
         height, width = 2 * height, 2 * width
 
     # 1. The quads along H: 15 and 165 degrees, then 45 to 135 degrees

@@ -13,7 +13,7 @@ x extended by half-sample symmetry:
 
 import numpy as np
 
-from spectralvision.ops.wavelet_filters import BIORTS, biort, qshift
+from spectralvision.ops.wavelet_filters import biort, is_biort, qshift
 
 LOW, HIGH = 0, 1
 RE, IM = 0, 1
@@ -21,7 +21,7 @@ RE, IM = 0, 1
 
 def matrices(n: int, filters: str) -> tuple[np.ndarray, np.ndarray]:
     """Return analysis (2, m, n) and synthesis (2, n, m) matrices from equations (4) and (5)."""
-    if filters in BIORTS:
+    if is_biort(filters):
         h0, h1, g0, g1 = biort(filters)
         analysis = np.stack([_filter_matrix(n, h0), _filter_matrix(n, h1)])
         return analysis, np.stack([_filter_matrix(n, g0), _filter_matrix(n, g1)])

@@ -15,8 +15,14 @@ j = 0 .. m - 1,
     h1a[j] = (-1)^j h0a[m - 1 - j],     h0b[j] = h0a[m - 1 - j],     h1b[j] = h1a[m - 1 - j]  (2)
 
 and the synthesis filters are the time reverses of these.
+
+The sets near_sym_b_bp and qshift_b_bp (Kingsbury 2006) are near_sym_b and qshift_b, with a bandpass
+filter h2 in place of h1 along both axes of the bands of 45 and 135 degrees, which makes them nearly
+invariant to rotation. h2 is symmetric at level 1, where g2 = h2, and follows (2) in place of h1a at
+levels >= 2. With them, synthesis is approximate.
 """
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -41,26 +47,51 @@ class QShift(NamedTuple):
 
 
 def biort(name: str) -> Biort:
-    """Return the level-1 filters of a set; raise ValueError for an unknown name."""
-    h0, g0 = (np.array(taps) for taps in _find(name, BIORTS, "biort"))
+    """Return the level-1 filters of a set, with h2 for h1 and g1 if the set has a bandpass filter.
+
+    Raises:
+        ValueError: The name is unknown.
+    """
+    _check_name(name, (*BIORTS, *BIORT_BANDPASS), "biort")
+    h0, g0 = (np.array(taps) for taps in BIORTS[base_set(name) or name])
+    if name in BIORT_BANDPASS:
+        h2 = np.array(BIORT_BANDPASS[name][1])
+        return Biort(h0=h0, h1=h2, g0=g0, g1=h2)
     return Biort(h0=h0, h1=_alternate(g0), g0=g0, g1=_alternate(h0))  # (1)
 
 
 def qshift(name: str) -> QShift:
-    """Return the filters of levels >= 2 of a set; raise ValueError for an unknown name."""
-    h0a = np.array(_find(name, QSHIFTS, "qshift"))
+    """Return the filters of levels >= 2 of a set, with h2 for h1 if it has a bandpass filter.
+
+    Raises:
+        ValueError: The name is unknown.
+    """
+    _check_name(name, (*QSHIFTS, *QSHIFT_BANDPASS), "qshift")
+    h0a = np.array(QSHIFTS[base_set(name) or name])
     h1a = h0a[::-1] * (-1.0) ** np.arange(len(h0a))
+    if name in QSHIFT_BANDPASS:
+        h1a = np.array(QSHIFT_BANDPASS[name][1])
     return QShift(h0a=h0a, h1a=h1a, h0b=h0a[::-1], h1b=h1a[::-1])  # (2)
+
+
+def is_biort(name: str) -> bool:
+    """Return whether a set is for level 1."""
+    return name in BIORTS or name in BIORT_BANDPASS
+
+
+def base_set(name: str) -> str | None:
+    """Return the set that the other bands of a set with a bandpass filter use, else None."""
+    base, _ = (BIORT_BANDPASS | QSHIFT_BANDPASS).get(name, (None, ()))
+    return base
 
 
 def _alternate(taps: np.ndarray) -> np.ndarray:
     return taps * (-1.0) ** (np.arange(len(taps)) - len(taps) // 2)
 
 
-def _find(name: str, sets: dict, kind: str) -> tuple:
-    if name not in sets:
-        raise ValueError(f"unknown {kind} {name!r}: choose from {', '.join(sets)}")
-    return sets[name]
+def _check_name(name: str, known: Iterable[str], kind: str) -> None:
+    if name not in known:
+        raise ValueError(f"unknown {kind} {name!r}: choose from {', '.join(known)}")
 
 
 # Tables of numbers.
@@ -142,6 +173,35 @@ QSHIFTS: dict[str, tuple[float, ...]] = {
         0.2809028632221865, 0.7528160380878561, 0.5658080673964587, 0.024550152433666563,
         -0.12018854471079482, 0.018156493945546453, 0.03152637712208465, -0.006628794612430063,
         -0.0025761743066007948, 0.0012775586538069982, 0.002411869456666278,
+    ),
+}
+
+# name: (set of the other bands, h2)
+BIORT_BANDPASS: dict[str, tuple[str, tuple[float, ...]]] = {
+    "near_sym_b_bp": (
+        "near_sym_b",
+        (
+            -0.0003682500256732022, -0.0006222535855797443, -7.817824798259501e-05,
+            0.004185820847068102, 0.008191787178883645, -0.007423274024802627,
+            -0.0615384268799117, -0.1481582309116905, -0.11707630163921576, 0.6529082158435902,
+            -0.11707630163921576, -0.1481582309116905, -0.061538426879911706,
+            -0.007423274024802629, 0.008191787178883643, 0.004185820847068102,
+            -7.817824798259492e-05, -0.0006222535855797442, -0.00036825002567320215,
+        ),
+    ),
+}
+
+# name: (set of the other bands, h2a)
+QSHIFT_BANDPASS: dict[str, tuple[str, tuple[float, ...]]] = {
+    "qshift_b_bp": (
+        "qshift_b",
+        (
+            -2.43562670333119e-05, -0.009595143054161103, -0.025455435181424572,
+            -0.026368561379365885, -0.007624747581512476, 0.26269188061668647,
+            0.43678738578031734, -0.8381378400904721, -0.0447647940175083, 0.1732414728674278,
+            0.061444653375592864, 0.021010057728309713, -0.0004329193033811051,
+            -0.0027716534934753667,
+        ),
     ),
 }
 # fmt: on
