@@ -1,10 +1,12 @@
 """The inference loop: evaluation, prediction, label maps and the report all consume it."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from lightning.fabric import Fabric
 from torch import Tensor, nn
 
 from spectralvision.data.images import Images, Stream
@@ -12,6 +14,7 @@ from spectralvision.data.loaders import ImageBatch
 from spectralvision.data.workers import choose_num_workers
 from spectralvision.engine.devices import build_fabric, choose_device
 from spectralvision.engine.progress import track
+from spectralvision.engine.threads import idle_threads
 from spectralvision.runs import UserError
 
 
@@ -61,15 +64,20 @@ def infer(
     fabric.to_device(module.eval())
     if fabric.is_global_zero:
         batches = track(batches, title, num_images, count=lambda batch: batch.num_images)
-    for batch in batches:
-        outputs = None
-        if len(batch.images):
-            images, targets = fabric.to_device((batch.images, batch.targets))
-            batch = batch._replace(images=images, targets=targets)
-            with torch.inference_mode(), fabric.autocast():
-                outputs = module(images)
-            check_finite(outputs)
-        yield batch, outputs
+    is_long = fabric.device.type == "cpu" and num_images > config.batch_size
+    with idle_threads(config.devices) if is_long else nullcontext():
+        for batch in batches:
+            yield _infer_batch(fabric, module, batch)
+
+
+def _infer_batch(fabric: Fabric, module: nn.Module, batch: ImageBatch) -> tuple[ImageBatch, Any]:
+    if not len(batch.images):
+        return batch, None
+    images, targets = fabric.to_device((batch.images, batch.targets))
+    with torch.inference_mode(), fabric.autocast():
+        outputs = module(images)
+    check_finite(outputs)
+    return batch._replace(images=images, targets=targets), outputs
 
 
 def check_finite(outputs: Any) -> None:

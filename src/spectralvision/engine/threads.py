@@ -6,6 +6,8 @@ core.
 
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 import torch
@@ -35,6 +37,17 @@ def choose_threads(wanted: int | Literal["auto"], processes: int = 1) -> int:
     idle = measure_idle_cores()
     free = count_cores() if idle is None else min(count_cores(), round(idle))
     return max(1, min(threads, free))
+
+
+@contextmanager
+def idle_threads(processes: int = 1) -> Iterator[None]:
+    """Compute with a thread for each idle core inside the block; see `choose_threads`."""
+    usual = torch.get_num_threads()
+    torch.set_num_threads(choose_threads("auto", processes))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(usual)
 
 
 def measure_idle_cores(seconds: float = SAMPLE_SECONDS) -> float | None:

@@ -184,9 +184,10 @@ def _synthesise(low: Tensor, re: Tensor, im: Tensor, filters: str) -> Tensor:
     if base is None:
         return _synthesise_form(low, re, im, filters)
     zeros = torch.zeros_like(re)
-    x = _synthesise_form(low, *(_replace_diagonals(band, zeros) for band in (re, im)), base)
-    diagonals = (_replace_diagonals(zeros, band) for band in (re, im))
-    return x + _synthesise_form(torch.zeros_like(low), *diagonals, filters)
+    others = [_replace_diagonals(band, zeros) for band in (re, im)]
+    diagonals = [_replace_diagonals(zeros, band) for band in (re, im)]
+    x = _synthesise_form(low, others[0], others[1], base)
+    return x + _synthesise_form(torch.zeros_like(low), diagonals[0], diagonals[1], filters)
 
 
 def _replace_diagonals(bands: Tensor, diagonals: Tensor) -> Tensor:

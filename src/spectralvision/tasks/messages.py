@@ -63,14 +63,14 @@ def describe_threads(threads: int, usual: int, resume: Path | None) -> list[str]
     """Return the line about computing with other than the usual number of threads, if so."""
     if threads == usual:
         return []
-    count = "1 thread computes" if threads == 1 else f"{threads} threads compute"
+    count = "1 thread" if threads == 1 else f"{threads} threads"
     if resume is not None:
-        return [f"note   {count}, as when the run was started"]
+        return [f"note   computing with {count}, as when the run was started"]
     if threads > usual:
         return []
     return [
-        f"note   {count}, because other programs use the machine: --threads {usual} takes all its "
-        "cores, and is slower while they run"
+        f"note   computing with {count}, because other programs are using the machine: --threads "
+        f"{usual} uses all cores, and is slower while they run"
     ]
 
 
