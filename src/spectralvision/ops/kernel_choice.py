@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 # (op, device name, dtype) -> elements of x from which the kernel is faster than the compiled op,
 # measured by benchmarks/gpu_kernels.py. Empty until that has run on a GPU, so no kernel is chosen.
@@ -31,7 +32,7 @@ def with_kernel(module: str) -> Callable[[Callable[..., Tensor]], Callable[..., 
         def run(x: Tensor, *args: Any) -> Tensor:
             if kernel_is_faster(op.__name__, x):
                 kernels = import_module(module)
-                if kernels.supports(x, *args):
+                if kernels.supports(x, *args) and not is_transformed(x, *args):
                     return getattr(kernels, op.__name__)(x, *args)
             return op(x, *args)
 
@@ -48,6 +49,25 @@ def kernel_is_faster(op: str, x: Tensor) -> bool:
         return False  # an exported program runs without Triton
     least = FASTER_FROM_ELEMENTS.get((op, device_name(x.device), x.dtype))
     return least is not None and x.numel() >= least
+
+
+def is_transformed(*args: Any) -> bool:
+    """Return whether one of the tensors has a tangent, or is wrapped by a transform of torch.func.
+
+    Kernels are differentiable in reverse mode only; a wrapped tensor has no storage.
+    """
+    if torch.compiler.is_compiling():
+        return False
+    for value in args:
+        if not isinstance(value, Tensor):
+            continue
+        if forward_ad.unpack_dual(value).tangent is not None:
+            return True
+        try:
+            value.data_ptr()
+        except RuntimeError:
+            return True
+    return False
 
 
 @torch.compiler.assume_constant_result

@@ -3,9 +3,12 @@
 In Triton's interpreter where there is no GPU.
 """
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import nn
+from torch.autograd import forward_ad
 
 from spectralvision.mixers import AdaptiveFrequencyFilter, ScatteringMixer
 from spectralvision.ops import kernel_choice
@@ -172,3 +175,38 @@ def test_the_op_runs_where_its_kernel_does_not_support_the_arguments(monkeypatch
 
 if __name__ == "__main__":
     main()
+
+
+TRANSFORMS = {
+    "grad": lambda f, x: torch.func.grad(lambda x: f(x).sum())(x),
+    "vmap": lambda f, x: torch.vmap(f)(x),
+    "jvp": lambda f, x: torch.func.jvp(f, (x,), (x,)),
+    "jacrev": lambda f, x: torch.func.jacrev(f)(x),
+    "jacfwd": lambda f, x: torch.func.jacfwd(f)(x),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script:FutureWarning")
+@pytest.mark.parametrize("name", [*TRANSFORMS, "dual"])
+def test_no_kernel_runs_under_a_transform(name, monkeypatch):
+    """Kernels have neither a forward mode nor a rule for vmap, and would give zeros."""
+
+    @with_kernel("kernels")
+    def square(x):
+        return x * x
+
+    calls = []
+    kernels = SimpleNamespace(supports=lambda x: True, square=lambda x: calls.append(x) or x * x)
+    monkeypatch.setattr(kernel_choice, "import_module", lambda name: kernels)
+    monkeypatch.setitem(FASTER_FROM_ELEMENTS, ("square", "cpu", torch.float32), 0)
+    x = torch.randn(3, 2)
+    if name == "dual":
+        with forward_ad.dual_level():
+            y = forward_ad.unpack_dual(square(forward_ad.make_dual(x, torch.ones_like(x))))
+        torch.testing.assert_close(y.tangent, 2 * x)
+    else:
+        torch.testing.assert_close(TRANSFORMS[name](square, x), TRANSFORMS[name](torch.square, x))
+    assert calls == []
+    square(x.requires_grad_()).sum().backward()
+    assert len(calls) == 1
+    torch.testing.assert_close(x.grad, 2 * x)
