@@ -5,9 +5,11 @@ import sys
 
 import pytest
 import torch
+from torch.overrides import TorchFunctionMode
 
 import spectralvision as sv
 from spectralvision.ops.adaptive_frequency import softshrink
+from tests.helpers.twins import twin
 
 TRACE_FIRST = """
 import torch, spectralvision as sv
@@ -38,6 +40,30 @@ def test_the_first_call_of_a_process_may_be_traced(name) -> None:
     kinds = set(done.stdout.split())
     assert "aten::_convolution" in kinds
     assert not kinds & UNSUPPORTED
+
+
+class RecordGetters(TorchFunctionMode):
+    """Records the attributes of tensors that are tensors, such as `mT` and `real`."""
+
+    def __init__(self) -> None:
+        self.calls, self.getters = 0, set()
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        self.calls += 1
+        if getattr(func, "__name__", "") == "__get__" and isinstance(result, torch.Tensor):
+            self.getters.add(func.__self__.__name__)
+        return result
+
+
+@pytest.mark.parametrize("name", [*NETWORKS, "svt_h_s"])
+def test_no_attribute_of_a_tensor_is_part_of_the_network(name) -> None:
+    """NNCF copies the graph that it records, and cannot copy a node of such an attribute."""
+    model = twin(name).eval()
+    with torch.no_grad(), RecordGetters() as recorded:
+        model(torch.randn(1, 3, 64, 64))
+    assert recorded.calls > 100
+    assert recorded.getters == set()
 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:FutureWarning")

@@ -230,21 +230,21 @@ def join_matmul(low: Tensor, re: Tensor, im: Tensor, filters: str, bank: str) ->
 
     # 1. The lowpass along H, columns ordered (parity, w)
     low = low.view(batch, 2 * h, w, 2, chans).transpose(2, 3).reshape(batch, 2 * h, 2 * w * chans)
-    low_columns = _low(low, height, filters, bank).mT @ low  # (3)
+    low_columns = _low(low, height, filters, bank).transpose(-2, -1) @ low  # (3)
     low_columns = low_columns.view(batch, 2 * height, w * chans)
 
     # 2. The quads along H: 15 and 165 degrees, re then im; 45 to 135 degrees
     ends = torch.cat([part[:, ::5] for part in parts], dim=1).flatten(1, 2)
     outer = _outer(low, height, filters, bank)
-    low_columns.baddbmm_(_per_image(outer.flatten(0, 1).mT, batch), ends)  # (3)
+    low_columns.baddbmm_(_per_image(outer.flatten(0, 1).transpose(-2, -1), batch), ends)  # (3)
     middle = [part[:, 1:5].flatten(1, 2) for part in parts]
     inner = _inner(low, height, filters, bank)
-    high_columns = torch.bmm(_per_image(inner[RE].mT, batch), middle[RE])
-    high_columns.baddbmm_(_per_image(inner[IM].mT, batch), middle[IM])
+    high_columns = torch.bmm(_per_image(inner[RE].transpose(-2, -1), batch), middle[RE])
+    high_columns.baddbmm_(_per_image(inner[IM].transpose(-2, -1), batch), middle[IM])
 
     # 3. Along W
     sides = (2 * w, chans)
-    columns = [_columns(low, width, filters, bank, band).mT for band in (LOW, HIGH)]
+    columns = [_columns(low, width, filters, bank, band).transpose(-2, -1) for band in (LOW, HIGH)]
     x = columns[LOW] @ low_columns.view(batch * height, *sides)  # (3)
     x.baddbmm_(_per_image(columns[HIGH], batch * height), high_columns.view(-1, *sides))
     return x.view(batch, height, width, chans)

@@ -118,7 +118,7 @@ def fourier_filter(
         # The same on complex tensors: the product and the inverse then need no rearranged copies.
         values = torch.fft.rfft2(x, norm="ortho")  # (1)
         return _inverse_fft(
-            torch.complex(*mask(values.real, values.imag)) * values, width
+            torch.complex(*mask(torch.real(values), torch.imag(values))) * values, width
         )  # (2) (3)
     spectrum = rfft2(x, form)  # (1)
     masked = complex_product(mask(*spectrum), spectrum)
@@ -158,7 +158,7 @@ def _rfft2_fft(x: Tensor) -> tuple[Tensor, Tensor]:
         re, im = rfft2_operator(x).unbind(0)
         return re, im
     values = torch.fft.rfft2(x, norm="ortho")  # (1)
-    return values.real, values.imag
+    return torch.real(values), torch.imag(values)
 
 
 def _irfft2_fft(re: Tensor, im: Tensor, width: int) -> Tensor:
@@ -171,7 +171,8 @@ def _inverse_fft(values: Tensor, width: int) -> Tensor:
     if values.device.type == "cpu":  # follows (2) and (3); other libraries do not guarantee it
         return torch.fft.irfft2(values, s=(values.shape[-2], width), norm="ortho")
     y = torch.fft.ifft(values, dim=-2, norm="ortho")  # (2)
-    y = torch.complex(y.real, y.imag * _imaginary_columns(y.real, width))
+    re, im = torch.real(y), torch.imag(y)
+    y = torch.complex(re, im * _imaginary_columns(re, width))
     return torch.fft.irfft(y, n=width, dim=-1, norm="ortho")  # (3)
 
 
@@ -179,7 +180,7 @@ def _inverse_fft(values: Tensor, width: int) -> Tensor:
 def rfft2_operator(x: Tensor) -> Tensor:
     """Compute `rfft2` as one tensor (2, ..., U, V), for compilers, which lack complex numbers."""
     values = torch.fft.rfft2(x, norm="ortho")
-    return torch.stack([values.real, values.imag])
+    return torch.stack([torch.real(values), torch.imag(values)])
 
 
 @torch.library.custom_op("spectralvision::irfft2", mutates_args=())
