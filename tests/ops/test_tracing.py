@@ -61,7 +61,7 @@ def test_no_attribute_of_a_tensor_is_part_of_the_network(name) -> None:
     """NNCF copies the graph that it records, and cannot copy a node of such an attribute."""
     model = twin(name).eval()
     with torch.no_grad(), RecordGetters() as recorded:
-        model(torch.randn(1, 3, 64, 64))
+        model(torch.randn(1, 3, 256, 256))
     assert recorded.calls > 100
     assert recorded.getters == set()
 
