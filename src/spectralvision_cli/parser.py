@@ -109,6 +109,16 @@ def suggest(word: str, known: Sequence[str]) -> str | None:
     return next(iter(difflib.get_close_matches(word, known, n=1)), None)
 
 
+def is_path(word: str) -> bool:
+    """Return whether a word is a file or a folder, or is written like one."""
+    return "/" in word or Path(word).exists()
+
+
+def describe_stray_path(verb: str, path: str) -> str:
+    """Return the error about a path where a verb takes no arguments."""
+    return f"{verb} takes its data as an option: did you mean --data {path}?"
+
+
 def _parameter(field: Field) -> inspect.Parameter:
     """Return a parameter of a function for cyclopts; none is required, which `parse` checks."""
     settings: dict[str, Any] = {"allow_repeating": True, "json_list": False}
@@ -181,8 +191,8 @@ def _sentence(verb: str, error: CycloptsError, options: Mapping[str, Field]) -> 
         return f"{verb} has no option {name}: {cure}"
     if isinstance(error, UnusedCliTokensError):
         word = (error.unused_tokens or [""])[0].replace(DASH, "-")
-        if "--data" in options and ("/" in word or Path(word).exists()):
-            return f"{verb} takes its data as an option: did you mean --data {word}?"
+        if "--data" in options and is_path(word):
+            return describe_stray_path(verb, word)
         return f"{verb} does not take {word!r}: see `{PROG} {verb} --help`."
     argument = error.argument
     if isinstance(error, CoercionError) and argument is not None:

@@ -1,7 +1,6 @@
 """`spectralvision train`."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, ClassVar
 
 from spectralvision.commands import (
@@ -16,7 +15,13 @@ from spectralvision.tasks.registry import find_task
 from spectralvision_cli.fields import read_fields
 from spectralvision_cli.help_screens import DEFAULT_TASK, describe, first_line, recipe_help
 from spectralvision_cli.options.train import TrainOptions
-from spectralvision_cli.parser import parse, parse_values, value_of
+from spectralvision_cli.parser import (
+    describe_stray_path,
+    is_path,
+    parse,
+    parse_values,
+    value_of,
+)
 
 
 class Train(Command[TrainOptions]):
@@ -123,7 +128,7 @@ class Train(Command[TrainOptions]):
 def split_recipe(words: Sequence[str]) -> tuple[str, Sequence[str]]:
     """Return the recipe, which is the first word unless that is an option, and the other words."""
     if words and not words[0].startswith("-"):
-        if "/" in words[0] or (words[0] not in recipe_names() and Path(words[0]).exists()):
-            raise UserError(f"train takes its data as an option: did you mean --data {words[0]}?")
+        if words[0] not in recipe_names() and is_path(words[0]):
+            raise UserError(describe_stray_path("train", words[0]))
         return words[0], words[1:]
     return DEFAULT_TASK, words
