@@ -41,6 +41,17 @@ def test_folders_of_other_programs_hold_no_images(photos, folder):
     assert (data.classes, counts(photos)) == (tuple(COLOURS), (COUNT, COUNT))
 
 
+def test_training_runs_among_the_classes_are_no_classes(photos):
+    """`train --data .` in the folder of the images writes its runs there."""
+    for run in ("runs/photos-affnet_et", "experiment"):
+        (photos / run / "checkpoints").mkdir(parents=True)
+        (photos / run / "run.json").write_text("{}")
+    assert open_data(str(photos)).classes == tuple(COLOURS)
+    picture("red", 9).save(photos / "runs" / "9.png")
+    (photos / "runs" / "photos-affnet_et" / "run.json").unlink()
+    assert open_data(str(photos)).classes == (*COLOURS, "runs")  # people who run
+
+
 def test_hidden_files_and_others_than_images_are_left_out(photos):
     for name in ("._0.png", ".0.png", "Thumbs.db", "desktop.ini", "0.png~", "0.png.part", "0"):
         (photos / "red" / name).write_bytes(encoded(picture("red", 0)))

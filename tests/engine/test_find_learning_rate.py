@@ -33,19 +33,21 @@ def config(**trainer):
 @pytest.mark.parametrize("center", [-4, -3, -1.5])
 def test_the_steepest_slope_per_decade(center):
     losses = 2 - 1 / (1 + np.exp(-4 * (np.log10(RATES) - center)))
-    assert np.log10(steepest_rate([*RATES], [*losses])) == pytest.approx(center, abs=0.05)
+    losses += np.random.default_rng(0).normal(0, 0.05, len(RATES))
+    rate = steepest_rate([*zip(RATES, losses, strict=True)])
+    assert np.log10(rate) == pytest.approx(center, abs=0.3)
 
 
 def test_steps_after_divergence_are_ignored():
     losses = 2 - 1 / (1 + np.exp(-4 * (np.log10(RATES) + 3)))
     losses[80:] = np.nan
-    rate = steepest_rate([*RATES], [*losses[:90]])  # the test may end early
+    rate = steepest_rate([*zip(RATES, losses, strict=True)][:90])  # the test may end early
     assert rate == pytest.approx(1e-3, rel=0.1)
 
 
 @pytest.mark.parametrize("losses", [RATES, RATES * 0 + 1, RATES * np.nan])
 def test_a_loss_that_never_falls_has_no_rate(losses):
-    assert steepest_rate([*RATES], [*losses]) is None
+    assert steepest_rate([*zip(RATES, losses, strict=True)]) is None
 
 
 def test_nothing_is_changed():

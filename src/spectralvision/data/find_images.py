@@ -56,7 +56,7 @@ def find_images(folder: Path) -> list[Path]:
 
 
 def subfolders(folder: Path) -> list[Path]:
-    """Return the folders in a folder, sorted, without those of `is_ignored`.
+    """Return the folders in a folder, sorted, without those of `is_ignored` and training runs.
 
     Links are followed, but not to the folder itself or above it.
 
@@ -68,8 +68,16 @@ def subfolders(folder: Path) -> list[Path]:
         Path(entry.path)
         for entry in _list(folder)
         if _holds(entry.is_dir)
+        and not _has_runs(Path(entry.path))
         and not (entry.is_symlink() and os.path.realpath(entry.path) in above)
     )
+
+
+def _has_runs(folder: Path) -> bool:
+    """Return whether a folder is a run folder, or `runs` with run folders, as `train` makes it."""
+    if (folder / "run.json").is_file():
+        return True
+    return folder.name == "runs" and any(folder.glob("*/run.json"))
 
 
 def scan_folder(folder: Path, others: Iterable[Path] = ()) -> FolderFiles:

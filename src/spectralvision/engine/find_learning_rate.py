@@ -1,8 +1,9 @@
 """Find a learning rate by Lightning's range test: a hundred steps at a rate that grows.
 
 Smith, "Cyclical Learning Rates for Training Neural Networks", WACV 2017. The rate found is where
-the smoothed loss falls fastest per decade; Lightning's own suggestion is the steepest slope over
-the rate itself, which is nearly always among the lowest rates.
+the loss falls fastest per decade, by lines fitted to the losses of single batches. Lightning's own
+suggestion is the steepest slope over the rate itself, which is nearly always among the lowest
+rates, and its smoothed loss starts at half of the true one.
 """
 
 import io
@@ -17,6 +18,7 @@ import numpy as np
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.tuner import Tuner
+from scipy.stats import linregress
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -29,8 +31,10 @@ from spectralvision.runs import UserError
 
 STEPS = 100
 LOWEST, HIGHEST = 1e-5, 1.0
-SKIPPED_STEPS = 10
-"""Steps at the start, before the smoothed loss means anything."""
+MIN_FALL, SIGNIFICANCE = 1e-3, 4.0
+"""The loss falls by at least so much per decade, with so many standard errors to spare."""
+WINDOW_STEPS = 30
+"""Steps over which a slope is fitted, 1.5 decades: single batches are noisy."""
 
 
 class RangeTest(LightningModule):
@@ -41,53 +45,60 @@ class RangeTest(LightningModule):
         self.module = deepcopy(module)
         self.config = config
         self.lr = LOWEST  # where Lightning stores its own suggestion
+        self.losses: list[tuple[float, float]] = []
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return build_optimizer(self.module.model, self.config.optimizer)
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
-        images = len(batch[0])
-        return self.module.training_step(batch, Step(0, batch_idx, batch_idx, 0, images))["loss"]
+        step = Step(0, batch_idx, batch_idx, 0, len(batch[0]))
+        loss = self.module.training_step(batch, step)["loss"]
+        optimizer: Any = self.optimizers()
+        self.losses.append((optimizer.param_groups[0]["lr"], float(loss)))
+        return loss
 
 
-def find_learning_rate(module: TrainModule, train: DataLoader[Any], config: FitConfig) -> float:
+def find_learning_rate(
+    module: TrainModule, train: DataLoader[Any], config: FitConfig
+) -> float | None:
     """Return a peak learning rate for a module on its training batches; nothing is changed.
 
+    None: the loss does not fall within the test by more than its noise.
+
     Raises:
-        UserError: There are several processes, or the loss falls at no rate.
+        UserError: There are several processes.
     """
     if config.trainer.world_size > 1:
         raise UserError(
             "--lr find works in one process: find the rate on one device with --dry-run, and pass "
             "it as --lr."
         )
-    rates, losses = _test_rates(module, train, config)
-    rate = steepest_rate(rates, losses)
-    if rate is None:
-        raise UserError("--lr find: the loss falls at no learning rate: pass a number as --lr.")
-    return rate
+    return steepest_rate(_test_rates(module, train, config))
 
 
-def steepest_rate(rates: list[float], losses: list[float]) -> float | None:
+def steepest_rate(losses: list[tuple[float, float]]) -> float | None:
     """Return the rate at which the loss falls fastest per decade, with two digits; None: nowhere.
 
     Args:
-        rates: Increasing learning rates.
-        losses: The smoothed loss at each.
+        losses: Pairs of a learning rate and the loss of a batch, by increasing rate.
     """
-    points = np.array([*zip(rates, losses, strict=False)][SKIPPED_STEPS:]).reshape(-1, 2)
+    points = np.array(losses)
     points = points[np.isfinite(points).all(axis=1)]
-    if len(points) < 2:
+    if len(points) < WINDOW_STEPS:
         return None
-    slopes = np.gradient(points[:, 1], np.log10(points[:, 0]))
-    steepest = int(np.argmin(slopes))
-    return float(f"{points[steepest, 0]:.2g}") if slopes[steepest] < 0 else None
+    points[:, 0] = np.log10(points[:, 0])
+    windows = np.lib.stride_tricks.sliding_window_view(points, WINDOW_STEPS, axis=0)
+    lines = [linregress(*window) for window in windows]
+    steepest = int(np.argmin([line.slope for line in lines]))
+    if lines[steepest].slope + SIGNIFICANCE * lines[steepest].stderr > -MIN_FALL:
+        return None
+    return float(f"{10 ** windows[steepest, 0].mean():.2g}")
 
 
 def _test_rates(
     module: TrainModule, train: DataLoader[Any], config: FitConfig
-) -> tuple[list[float], list[float]]:
-    """Return the rates that were tried, and the smoothed loss after each."""
+) -> list[tuple[float, float]]:
+    """Return the rates that were tried, and the loss of a batch at each."""
     cuda = range(torch.cuda.device_count()) if config.device.accelerator == "cuda" else []
     with (
         TemporaryDirectory() as folder,
@@ -113,13 +124,13 @@ def _test_rates(
             logger=False,
             default_root_dir=folder,
         )
-        finder = Tuner(trainer).lr_find(
-            RangeTest(module, config),
+        test = RangeTest(module, config)
+        Tuner(trainer).lr_find(
+            test,
             train,
             min_lr=LOWEST,
             max_lr=HIGHEST,
             num_training=STEPS,
             early_stop_threshold=4.0,
         )
-    assert finder is not None
-    return finder.results["lr"], finder.results["loss"]
+    return test.losses

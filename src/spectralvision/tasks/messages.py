@@ -25,6 +25,9 @@ PRECISIONS = {
 }
 SMALL_MODEL = "mobilenetv3_small_100"
 """A model of timm with weights, that a CPU can fine-tune."""
+NO_RATE_FOUND = (
+    "note   the loss hardly falls in the trial steps, at any learning rate: using that of --lr auto"
+)
 MAX_DATA_WAIT = 0.1
 """Fraction of the training time spent waiting for data above which a change is advised."""
 

@@ -134,8 +134,10 @@ def shorten(prepared: Prepared, wanted: Any, is_new: bool) -> tuple[Prepared, Pr
 
 
 def set_found_learning_rate(prepared: Prepared) -> Prepared:
-    """Return the run with the peak learning rate that a range test finds."""
+    """Return the run with the peak learning rate that a range test finds, if it finds one."""
     lr = find_learning_rate(prepared.module, prepared.train_loader, prepared.fit_config)
+    if lr is None:
+        return replace(prepared, notes=[*prepared.notes, messages.NO_RATE_FOUND])
     optimizer = replace(prepared.config.optimizer, lr=lr)
     return replace(
         prepared,
