@@ -90,9 +90,8 @@ def steepest_rate(losses: list[tuple[float, float]]) -> float | None:
     windows = np.lib.stride_tricks.sliding_window_view(points, WINDOW_STEPS, axis=0)
     lines = [linregress(*window) for window in windows]
     steepest = int(np.argmin([line.slope for line in lines]))
-    if lines[steepest].slope + SIGNIFICANCE * lines[steepest].stderr > -MIN_FALL:
-        return None
-    return float(f"{10 ** windows[steepest, 0].mean():.2g}")
+    highest = lines[steepest].slope + SIGNIFICANCE * lines[steepest].stderr
+    return float(f"{10 ** windows[steepest, 0].mean():.2g}") if highest <= -MIN_FALL else None
 
 
 def _test_rates(
