@@ -36,7 +36,7 @@ def agreement(single: nn.Module, half: nn.Module, run: str, spec: str) -> tuple[
     """Return the fraction of images with the same top class, their number, top-1 in float32."""
     data = repeat_split(open_data(spec), read_record(run_of(run)).get("data", {}))
     data = match_classes(data, single, run)
-    images = data.split(data.default_eval_split())
+    images = data.split(data.held_out())
     assert isinstance(images, Images)
     same = right = 0
     transform = ImageTransform(build_eval_transform(data_config(single)))

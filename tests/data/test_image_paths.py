@@ -7,7 +7,8 @@ import pytest
 
 from spectralvision.data.image_paths import image_paths
 from spectralvision.runs import UserError
-from tests.helpers.pictures import encoded, image_folder, picture
+from tests.helpers.pack import pack, pack_members
+from tests.helpers.pictures import COLOURS, encoded, image_folder, picture
 
 
 @pytest.fixture
@@ -110,6 +111,37 @@ def test_what_a_folder_has_beside_images_is_counted(folder):
     (folder / "films" / "a.mov").touch()
     with pytest.raises(UserError, match=r"films contains no images \(1 \.mov: extract the frames"):
         image_paths(["films"])
+
+
+@pytest.mark.parametrize("suffix", [".zip", ".tar", ".tgz"])
+def test_every_image_of_an_archive(folder, suffix):
+    (folder / "photos" / "red" / "a.mov").touch()
+    (folder / "photos" / "b.png").write_bytes(encoded(picture("blue", 1)))
+    archive = pack(folder / "photos", folder / f"all{suffix}", "./top/")
+    words = ["photos/red/0.png", archive.name, "photos/b.png"]
+    images = image_paths(words)
+    listed = [images.name(index) for index in range(len(images))]
+    inside = [f"{colour}/{number}.png" for colour in COLOURS for number in range(2)]
+    inside = [f"all{suffix}/top/{name}" for name in ["b.png", *inside]]
+    assert listed == ["photos/red/0.png", *inside, "photos/b.png"]
+    assert images.left_out == {".mov": 1}
+    assert {images.image(index).size for index in range(9)} == {(24, 24)}
+    assert images.image(1).tobytes() == images.image(8).tobytes()
+    assert images.encoded(1) == images.encoded(8) == encoded(picture("blue", 1))
+    assert names([f"a*{suffix}"]) == inside
+    assert names(["-"], f"all{suffix}\nphotos/b.png".encode()) == [*inside, "photos/b.png"]
+
+
+def test_archives_that_are_rejected(folder):
+    pack_members(folder / "a.zip", {"notes.txt": b"", "a.mov": b""})
+    with pytest.raises(UserError, match=r"a\.zip contains no images \(1 \.mov: extract the frames"):
+        image_paths(["a.zip"])
+    (folder / "a.tar").write_bytes(b"nothing" * 100)
+    with pytest.raises(UserError, match=r"a\.tar cannot be read as an archive \("):
+        image_paths(["photos", "a.tar"])
+    images = image_paths(["gone.zip"])  # like any file that does not exist
+    with pytest.raises(UserError, match=r"gone\.zip does not exist"):
+        images.image(0)
 
 
 @pytest.mark.parametrize(

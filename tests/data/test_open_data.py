@@ -1,8 +1,6 @@
 """Every kind of data set that --data takes, and the errors for what it does not take."""
 
-import json
 import os
-import pickle
 
 import numpy as np
 import pytest
@@ -11,13 +9,12 @@ from spectralvision.data.images import Stream
 from spectralvision.data.open_data import open_data
 from spectralvision.data.splits import fingerprint, repeat_split, split_train_val
 from spectralvision.runs import UserError
-from tests.helpers.pictures import image_folder, shard
+from tests.helpers.pictures import color_of, image_folder
 
 
 def colour(data, split, index):
     """Return the class whose color the image has, to compare with its label."""
-    means = np.asarray(data.splits[split].image(index)).reshape(-1, 3).mean(0)
-    return ("red", "green", "blue")[int(means.argmax())]
+    return color_of(data.splits[split].image(index))
 
 
 def test_digits_always_have_the_same_splits():
@@ -52,7 +49,7 @@ def test_folder_with_splits(tmp_path, val):
         "val": 6,
         "test": 2,
     }
-    assert data.default_eval_split() == "test"
+    assert data.held_out() == "test"
     for split, images in data.splits.items():
         assert [colour(data, split, i) for i in range(len(images))] == [
             data.classes[k] for k in images.labels
@@ -140,61 +137,6 @@ def test_labels_follow_the_class_names_of_the_model(tmp_path):
         data.reorder_classes(["red", "green"], "the run")
 
 
-@pytest.mark.parametrize("struct", [False, True])
-@pytest.mark.parametrize("form", ["class_names", "huggingface", "numbers"])
-def test_parquet_shards(tmp_path, form, struct):
-    names = ["blue", "green", "red"]
-    metadata = {
-        "class_names": {b"class_names": json.dumps(names).encode()},
-        "huggingface": {
-            b"huggingface": json.dumps({"info": {"features": {"label": {"names": names}}}}).encode()
-        },
-        "numbers": {},
-    }[form]
-    shard(tmp_path / "train-00000-of-00002.parquet", [0, 1, 2, 0], metadata, struct)
-    shard(tmp_path / "train-00001-of-00002.parquet", [2, 2, 1], metadata, struct)
-    shard(tmp_path / "validation-00000-of-00001.parquet", [1], metadata, struct)
-    data = open_data(str(tmp_path))
-    assert data.classes == (tuple(names) if form != "numbers" else ("0", "1", "2"))
-    assert {name: len(images) for name, images in data.splits.items()} == {"train": 7, "val": 1}
-    train = data.splits["train"]
-    assert train.labels.tolist() == [0, 1, 2, 0, 2, 2, 1]
-    assert [colour(data, "train", i) for i in range(7)] == [names[k] for k in train.labels]
-    assert train.name(5) == "train-00001-of-00002.parquet#1"
-    copy = pickle.loads(pickle.dumps(train))  # as a spawned worker gets it
-    assert np.array_equal(np.asarray(copy.image(6)), np.asarray(train.image(6)))
-
-
-def test_one_shard_or_folders_of_shards(tmp_path):
-    shard(tmp_path / "data" / "train" / "0000.parquet", [0, 1])
-    shard(tmp_path / "data" / "test" / "0000.parquet", [1])
-    assert list(open_data(str(tmp_path)).splits) == ["train", "test"]
-    assert list(open_data(str(shard(tmp_path / "other" / "pictures.parquet", [0, 1]))).splits) == [
-        "all"
-    ]
-
-
-def test_parquet_files_that_are_rejected(tmp_path):
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    bad = tmp_path / "a" / "bad.parquet"
-    bad.parent.mkdir()
-    bad.write_bytes(b"PAR1 nothing")
-    with pytest.raises(UserError, match=r"bad\.parquet cannot be read as a parquet file"):
-        open_data(str(bad.parent))
-    pq.write_table(pa.table({"picture": [b""], "label": [0]}), bad)
-    with pytest.raises(UserError, match=r"no column 'image'.*picture, label"):
-        open_data(str(bad.parent))
-    shard(tmp_path / "b" / "x.parquet", [0, 2], {b"class_names": b'["blue", "green"]'})
-    with pytest.raises(UserError, match="label 2, outside of its 2 classes"):
-        open_data(str(tmp_path / "b"))
-    shard(tmp_path / "c" / "train.parquet", [0])
-    shard(tmp_path / "c" / "extra.parquet", [0])
-    with pytest.raises(UserError, match=r"extra\.parquet belongs to no split"):
-        open_data(str(tmp_path / "c"))
-
-
 @pytest.mark.parametrize(
     ("build", "sentence"),
     [
@@ -203,7 +145,7 @@ def test_parquet_files_that_are_rejected(tmp_path):
             lambda root: image_folder(root / "data", 0),
             r"contains no images: add some, or remove the folder",
         ),
-        (lambda root: root.joinpath("a.zip").write_text(""), "is a file: --data takes"),
+        (lambda root: root.joinpath("a.rar").write_text(""), "is a file: --data takes"),
         (lambda root: None, "does not exist: --data takes"),
     ],
 )

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TextIO, TypeVar
 
 from rich.cells import cell_len
 
+from spectralvision.data.shard_columns import Columns
 from spectralvision.engine.csv_files import write_rows
 from spectralvision.runs import MAX_COUNT, check_ranges, printable, require_extra
 from spectralvision_cli.help_screens import verb_help
-from spectralvision_cli.options.common import ComputeOptions, VerbOptions
+from spectralvision_cli.options.common import ComputeOptions, DataOptions, VerbOptions
 from spectralvision_cli.parser import parse
 
 if TYPE_CHECKING:  # imports Lightning
@@ -106,6 +107,15 @@ def inference_config(options: ComputeOptions, devices: int = 1) -> "InferenceCon
         precision=options.precision,
         devices=devices,
     )
+
+
+def shard_columns(options: DataOptions, model: str) -> Columns:
+    """Return the columns of shards: those given, or else those that a run was trained on."""
+    from spectralvision.engine.model_io import run_of
+    from spectralvision.engine.run_record import recorded_columns
+
+    known = recorded_columns(run_of(model))
+    return Columns(options.image_column, options.label_column, known)
 
 
 def is_first_process() -> bool:

@@ -12,6 +12,7 @@ from spectralvision.commands import (
     print_table,
     report_left_out,
     require_train_packages,
+    shard_columns,
 )
 from spectralvision.runs import UserError, check_ranges, format_rate
 from spectralvision.tasks.registry import task_of
@@ -71,7 +72,8 @@ class Evaluate(Command[EvaluateOptions]):
 
         # 3. Evaluate them one after the other
         with show_status(f"Finding the images of {options.data}"):
-            data = self.task.open(options.data, options.data_dir, options.num_classes)
+            columns = shard_columns(options, options.model[0])
+            data = self.task.open(options.data, options.data_dir, options.num_classes, columns)
         report_left_out(data.facts.get("left_out", {}))
         results = [
             evaluate(name, data, options.split, config, self.task_options) for name in options.model

@@ -14,6 +14,7 @@ from spectralvision.commands import (
     print_table,
     report_left_out,
     require_train_packages,
+    shard_columns,
 )
 from spectralvision.runs import UserError, format_count, format_rate
 from spectralvision.tasks.registry import task_of
@@ -87,8 +88,9 @@ class Predict(Command[PredictOptions]):
         number = options.num_images
         if number is None and not options.out:
             number = NUM_IMAGES
+        columns = shard_columns(options, options.model)
         data, images = select_images(
-            options.model, options.data, options.data_dir, options.split, number
+            options.model, options.data, options.data_dir, options.split, number, columns
         )
         return images, lambda index: self.task.label(data, images, index)
 

@@ -9,6 +9,7 @@ from spectralvision.commands import (
     print_line,
     report_left_out,
     require_train_packages,
+    shard_columns,
 )
 from spectralvision.runs import format_duration
 from spectralvision_cli.options.token_labels import TokenLabelsOptions
@@ -27,7 +28,8 @@ class TokenLabels(Command[TokenLabelsOptions]):
         from spectralvision.tasks.classification.token_labels.generate import generate_label_maps
 
         options = self.options
-        data = open_data(options.data, options.data_dir)
+        columns = shard_columns(options, options.teacher)
+        data = open_data(options.data, options.data_dir, columns=columns)
         report_left_out(data.facts.get("left_out", {}))
         config = inference_config(options)
         return generate_label_maps(options.teacher, data, options.out, options.split, config)
@@ -52,6 +54,7 @@ class TokenLabels(Command[TokenLabelsOptions]):
         print(f"time     {format_duration(result['seconds'])}")
         options = self.options
         data = f"{options.data} --data-dir {options.data_dir}" if options.data_dir else options.data
+        data = " ".join([data, *shard_columns(options, options.teacher).options()])
         print_line(
             f"next     spectralvision train --data {data} --model svt_h_s "
             f"--label-maps {result['out']}"

@@ -66,7 +66,7 @@ def subfolders(folder: Path) -> list[Path]:
     above = _above(folder) | {os.path.realpath(folder)}
     return sorted(
         Path(entry.path)
-        for entry in _list(folder)
+        for entry in list_folder(folder)
         if _holds(entry.is_dir)
         and not _has_runs(Path(entry.path))
         and not (entry.is_symlink() and os.path.realpath(entry.path) in above)
@@ -110,7 +110,7 @@ def scan_folder(folder: Path, others: Iterable[Path] = ()) -> FolderFiles:
         if real_folder in seen:
             continue
         seen.add(real_folder)
-        for entry in sorted(_list(folder / below), key=lambda entry: entry.name):
+        for entry in sorted(list_folder(folder / below), key=lambda entry: entry.name):
             name = f"{below}{entry.name}"
             suffix = os.path.splitext(entry.name)[1].lower()
             if _holds(entry.is_dir):
@@ -134,7 +134,7 @@ def scan_folder(folder: Path, others: Iterable[Path] = ()) -> FolderFiles:
     return FolderFiles(sorted(files, key=lambda name: name.split("/")), left_out)
 
 
-def _list(folder: Path) -> Iterator["os.DirEntry[str]"]:
+def list_folder(folder: Path) -> Iterator["os.DirEntry[str]"]:
     """Yield what is in a folder and not ignored."""
     try:
         with os.scandir(folder) as entries:

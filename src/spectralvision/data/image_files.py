@@ -72,19 +72,25 @@ def open_image(source: str | Path | bytes, name: str | None = None) -> Image.Ima
         raise UserError(f"{name} cannot be read as an image ({reason}).") from None
 
 
-def open_regular_file(path: str | Path) -> BinaryIO:
+def open_regular_file(path: str | Path, any_size: bool = False) -> BinaryIO:
     """Open a file for reading, which neither blocks nor has endless content.
 
     Raises:
         OSError: It does not exist, cannot be opened, or is a folder, pipe, device or socket.
-        TooLargeError: It has more than `MAX_DECODED_BYTES`.
+        TooLargeError: It has more than `MAX_DECODED_BYTES`, unless `any_size`.
     """
     file = os.stat(path)
     if not stat.S_ISREG(file.st_mode):
         raise OSError("not a regular file")
-    if file.st_size > MAX_DECODED_BYTES:
-        raise TooLargeError(f"a file of {_megabytes(file.st_size)}")
+    if not any_size:
+        check_file_size(file.st_size)
     return open(path, "rb")
+
+
+def check_file_size(size: int) -> None:
+    """Raise `TooLargeError` if an image file has more than `MAX_DECODED_BYTES`."""
+    if size > MAX_DECODED_BYTES:
+        raise TooLargeError(f"a file of {_megabytes(size)}")
 
 
 def problem_of(content: bytes) -> str | None:

@@ -42,6 +42,10 @@ class Images(ABC):
         """Return the content of the image file, or None if the image has no file."""
         return None
 
+    def file_size(self, index: int) -> int | None:
+        """Return the bytes of the image file, or None if it has none or is missing."""
+        return None
+
     @abstractmethod
     def name(self, index: int) -> str:
         """Return the name of the image, unique in the data set: a path, or a file and a row."""
@@ -50,17 +54,10 @@ class Images(ABC):
 class FileImages(Images):
     """Image files below a folder."""
 
-    def __init__(
-        self,
-        root: Path,
-        files: Sequence[str],
-        labels: Sequence[int],
-        left_out: Mapping[str, int] = MappingProxyType({}),
-    ) -> None:
+    def __init__(self, root: Path, files: Sequence[str], labels: Sequence[int]) -> None:
         super().__init__(labels)
         self.root = root
         self.files = files
-        self.left_out = dict(left_out)
 
     def image(self, index: int) -> Image.Image:
         return open_image(self.root / self.files[index])
@@ -68,6 +65,10 @@ class FileImages(Images):
     def encoded(self, index: int) -> bytes | None:
         with open_regular_file(self.root / self.files[index]) as file:
             return file.read()
+
+    def file_size(self, index: int) -> int | None:
+        path = self.root / self.files[index]
+        return path.stat().st_size if path.exists() else None
 
     def name(self, index: int) -> str:
         return self.files[index]
@@ -110,6 +111,36 @@ class ReaderImages(Images):
         return f"{self.title}/{index}"
 
 
+class ConcatenatedImages(Images):
+    """The images of several data sets, one after the other."""
+
+    def __init__(self, parts: Sequence[Images]) -> None:
+        super().__init__(np.concatenate([images.labels for images in parts]))
+        self.parts = parts
+        self._starts = np.cumsum([0, *map(len, parts)])
+
+    def _find(self, index: int) -> tuple[Images, int]:
+        """Return the data set of an image, and its index there."""
+        part = int(np.searchsorted(self._starts, index, side="right")) - 1
+        return self.parts[part], index - int(self._starts[part])
+
+    def image(self, index: int) -> Image.Image:
+        images, own_index = self._find(index)
+        return images.image(own_index)
+
+    def encoded(self, index: int) -> bytes | None:
+        images, own_index = self._find(index)
+        return images.encoded(own_index)
+
+    def file_size(self, index: int) -> int | None:
+        images, own_index = self._find(index)
+        return images.file_size(own_index)
+
+    def name(self, index: int) -> str:
+        images, own_index = self._find(index)
+        return images.name(own_index)
+
+
 class WrappedImages(Images):
     """The images of another data set; subclasses change labels, targets or order."""
 
@@ -126,6 +157,9 @@ class WrappedImages(Images):
 
     def encoded(self, index: int) -> bytes | None:
         return self.base.encoded(self.base_index(index))
+
+    def file_size(self, index: int) -> int | None:
+        return self.base.file_size(self.base_index(index))
 
     def name(self, index: int) -> str:
         return self.base.name(self.base_index(index))

@@ -38,11 +38,15 @@ class Data:
         Raises:
             UserError: There is no such split.
         """
+        if name in self.facts.get("unlabeled", {}):
+            raise UserError(
+                f"{self.name} has no labels in its split {name!r}: use {', '.join(self.splits)}."
+            )
         if name not in self.splits:
             raise UserError(f"{self.name} has no split {name!r}: it has {', '.join(self.splits)}.")
         return self.splits[name]
 
-    def default_eval_split(self) -> str:
+    def held_out(self) -> str:
         """Return the split to evaluate on: test, else val, else all images."""
         return next(name for name in ("test", "val", "all", "train") if name in self.splits)
 

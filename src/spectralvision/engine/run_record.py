@@ -35,6 +35,13 @@ def read_record(run: Path) -> dict[str, Any]:
     return read_json(path) if path.is_file() else {}
 
 
+def recorded_columns(run: Path) -> dict[str, str]:
+    """Return the columns of shards that a run was trained on; empty for other data."""
+    data = read_record(run).get("data")
+    columns = data.get("columns") if isinstance(data, dict) else None
+    return columns if isinstance(columns, dict) else {}
+
+
 @contextlib.contextmanager
 def lock_run(run: Path) -> Iterator[None]:
     """Keep other processes from writing a run inside the block; only rank 0 does.

@@ -17,6 +17,7 @@ from spectralvision.data import loaders
 from spectralvision.data.images import Images, Stream
 from spectralvision.data.open_data import open_data
 from spectralvision.data.samplers import Partition
+from spectralvision.data.shard_columns import Columns
 from spectralvision.data.splits import Data
 from spectralvision.data.workers import choose_num_workers
 from spectralvision.engine import model_io
@@ -62,9 +63,15 @@ class Task(ABC):
 
     # Data
 
-    def open(self, spec: str, data_dir: str | None = None, num_classes: int | None = None) -> Data:
+    def open(
+        self,
+        spec: str,
+        data_dir: str | None = None,
+        num_classes: int | None = None,
+        columns: Columns | None = None,
+    ) -> Data:
         """Return the data set that `--data` stands for, without decoding it."""
-        return open_data(spec, data_dir, num_classes)
+        return open_data(spec, data_dir, num_classes, columns)
 
     @abstractmethod
     def check(self, data: Data, config: TrainConfig) -> tuple[Data, list[str]]:

@@ -55,7 +55,7 @@ def evaluate(
     # 1. Model and data
     model = task.load(name)
     data = repeat_split(data, read_record(run_of(name)).get("data", {}))
-    split = split or data.default_eval_split()
+    split = split or data.held_out()
     original = data.split(split)
     data = task.match(data, model, name)
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from spectralvision.data.images import Images, Stream, Subset
 from spectralvision.data.loaders import build_inference_loader, split_into_batches
+from spectralvision.data.shard_columns import Columns
 from spectralvision.data.splits import Data, repeat_split
 from spectralvision.engine.errors import translate_errors
 from spectralvision.engine.infer import InferenceConfig, infer
@@ -131,7 +132,12 @@ def predict(predictor: Predictor, images: Images, label: Label | None = None) ->
 
 
 def select_images(
-    name: str, spec: str, data_dir: str | None, split: str | None, num_images: int | None
+    name: str,
+    spec: str,
+    data_dir: str | None,
+    split: str | None,
+    num_images: int | None,
+    columns: Columns | None = None,
 ) -> tuple[Data, Images]:
     """Return a data set, and images evenly spread over a split, or all of them.
 
@@ -140,9 +146,9 @@ def select_images(
     Raises:
         UserError: A stream, or fewer images than one.
     """
-    data = task_of(name).open(spec, data_dir)
+    data = task_of(name).open(spec, data_dir, columns=columns)
     data = repeat_split(data, read_record(run_of(name)).get("data", {}))
-    images = data.split(split or data.default_eval_split())
+    images = data.split(split or data.held_out())
     if isinstance(images, Stream):
         raise UserError(
             f"{spec} is a stream, but predict takes images by index: name files, or use another "

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
+from spectralvision.data.shard_columns import Columns
 from spectralvision.data.splits import Data, split_train_val
 from spectralvision.engine import auto_settings, model_io
 from spectralvision.engine.devices import Device, choose_device
@@ -49,7 +50,8 @@ def prepare(config: Any, resume: Path | None) -> Prepared:
 
     # 1. Data: open, split, leave out what cannot be read
     with show_status(f"Finding the images of {config.data}"):
-        data = task.open(config.data, config.data_dir, config.num_classes)
+        columns = Columns(config.image_column, config.label_column)
+        data = task.open(config.data, config.data_dir, config.num_classes, columns)
     data = split_train_val(data, config.val_fraction, config.seed, config.fold_of())
     data, notes = task.check(data, config)
     if resume is not None:

@@ -38,10 +38,15 @@ class TrainConfig:
     """Name of the recipe."""
 
     data: str
-    """Data set: digits, a folder of images with one subfolder per class, parquet shards, a timm
-    reader such as torch/cifar10, or synthetic/COUNT for dry runs."""
+    """Data set: digits, a folder of images with one subfolder per class, a .zip or .tar archive of
+    one, a .csv of files and labels, parquet shards, a timm reader such as torch/cifar10, or
+    synthetic/COUNT for dry runs."""
     data_dir: str | None = None
     """Folder where a timm reader finds its files."""
+    image_column: str | None = None
+    """Column of parquet shards with the images. Default: found by its name or type."""
+    label_column: str | None = None
+    """Column of parquet shards with the labels. Default: found by its name or type."""
     num_classes: int | None = None
     """Number of classes, for streamed readers and synthetic images."""
     val_fraction: float = 0.2

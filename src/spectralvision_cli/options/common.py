@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from spectralvision_cli.fields import option
+
 REST = "the rest"
 """Key of `VerbOptions.groups`: the place of the options that no group names."""
 COMPUTATION = ("batch_size", "workers", "devices", "device", "precision")
@@ -39,3 +41,17 @@ class ComputeOptions(VerbOptions):
     """Device to compute on; auto: the GPU if there is one."""
     precision: Literal["auto", "32", "bf16-mixed", "16-mixed"] = "auto"
     """Floating-point precision; auto: bf16-mixed on GPUs that support it, else 32."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataOptions(ComputeOptions):
+    """How a data set is read."""
+
+    data_dir: str | None = None
+    """Folder of the files that a timm reader reads."""
+    image_column: str | None = option(None, "NAME")
+    """Column of parquet shards with the images; by default that of the run, or found by name or
+    type."""
+    label_column: str | None = option(None, "NAME")
+    """Column of parquet shards with the labels; by default that of the run, or found by name or
+    type."""

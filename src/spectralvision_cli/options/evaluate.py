@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from spectralvision_cli.fields import option
-from spectralvision_cli.options.common import COMPUTATION, REST, ComputeOptions
+from spectralvision_cli.options.common import COMPUTATION, REST, DataOptions
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateOptions(ComputeOptions):
+class EvaluateOptions(DataOptions):
     """Evaluate one or several models on held-out images.
 
     Several models are compared in one table.
@@ -19,7 +19,15 @@ class EvaluateOptions(ComputeOptions):
         "spectralvision evaluate --model runs/a runs/b --data photos --per-class",
     )
     groups: ClassVar[dict[str, tuple[str, ...]]] = {
-        "Model and data": ("model", "data", "data_dir", "num_classes", "split"),
+        "Model and data": (
+            "model",
+            "data",
+            "data_dir",
+            "image_column",
+            "label_column",
+            "num_classes",
+            "split",
+        ),
         "Computation": COMPUTATION,
         "Output": (REST, "json"),
     }
@@ -28,10 +36,8 @@ class EvaluateOptions(ComputeOptions):
     model: tuple[str, ...]
     """Run folders, hf_hub:OWNER/NAME, or model names for their published weights."""
     data: str
-    """Data set: digits, a folder of images, parquet shards, or a timm reader such as
-    torch/cifar10."""
-    data_dir: str | None = None
-    """Folder of the files that a timm reader reads."""
+    """Data set, as for `train`: a folder of images, an archive or CSV file of them, parquet shards,
+    digits, or a timm reader such as torch/cifar10."""
     num_classes: int | None = option(None, "N")
     """Number of classes, for streamed readers, which do not know it."""
     split: str | None = None

@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from spectralvision_cli.fields import argument, option
-from spectralvision_cli.options.common import COMPUTATION, REST, ComputeOptions
+from spectralvision_cli.options.common import COMPUTATION, REST, DataOptions
 
 BUNDLED_MODEL = "affnet_et.cifar10"
 
 
 @dataclass(frozen=True, kw_only=True)
-class PredictOptions(ComputeOptions):
+class PredictOptions(DataOptions):
     """Run a model on image files or on images of a data set.
 
     With --out, results are written to a file in constant memory, for any number of images; the
@@ -25,7 +25,8 @@ class PredictOptions(ComputeOptions):
     )
     groups: ClassVar[dict[str, tuple[str, ...]]] = {
         "Model and images": (
-            "paths", "model", "data", "data_dir", "split", "num_images", REST,
+            "paths", "model", "data", "data_dir", "image_column", "label_column", "split",
+            "num_images", REST,
         ),
         "Output": ("out", "shard", "csv", "json"),
         "Computation": COMPUTATION,
@@ -33,16 +34,14 @@ class PredictOptions(ComputeOptions):
     task_verb: ClassVar[bool] = True
 
     paths: tuple[str, ...] = argument((), "PATH")
-    """Image files, folders of images, patterns such as 'photos/*.jpg', or - for standard input: a
-    list of paths or one image."""
+    """Image files, folders or archives (.zip, .tar) of images, addresses (http, https), patterns
+    such as 'photos/*.jpg', or - for standard input: a list of paths or one image."""
     model: str = BUNDLED_MODEL
     """Run folder, hf_hub:OWNER/NAME, or a model name for its published weights. The default is a
     small bundled model trained on CIFAR-10: airplane, automobile, bird, cat, deer, dog, frog,
     horse, ship, truck."""
     data: str | None = None
     """Data set to take images from, instead of paths; their labels are shown too."""
-    data_dir: str | None = None
-    """Folder of the files that a timm reader reads."""
     split: str | None = None
     """Split of the data set; by default test, else val, else all images."""
     num_images: int | None = option(None, "N")

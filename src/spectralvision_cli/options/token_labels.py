@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from spectralvision_cli.fields import option
-from spectralvision_cli.options.common import COMPUTATION, ComputeOptions
+from spectralvision_cli.options.common import COMPUTATION, DataOptions
 
 
 @dataclass(frozen=True, kw_only=True)
-class TokenLabelsOptions(ComputeOptions):
+class TokenLabelsOptions(DataOptions):
     """Generate token labels with a teacher model, for `train --label-maps`.
 
     The same command resumes where it stopped. The exit code is 1 if some images could not be
@@ -20,7 +20,15 @@ class TokenLabelsOptions(ComputeOptions):
         "spectralvision train --data photos --model svt_h_s --label-maps maps",
     )
     groups: ClassVar[dict[str, tuple[str, ...]]] = {
-        "Teacher and data": ("teacher", "data", "data_dir", "split", "out"),
+        "Teacher and data": (
+            "teacher",
+            "data",
+            "data_dir",
+            "image_column",
+            "label_column",
+            "split",
+            "out",
+        ),
         "Computation": COMPUTATION,
         "Output": ("json",),
     }
@@ -28,11 +36,9 @@ class TokenLabelsOptions(ComputeOptions):
     teacher: str
     """Run folder, or a model name for its published weights."""
     data: str
-    """Data set: digits, a folder of images, parquet shards, or a timm reader such as
-    torch/cifar10."""
+    """Data set, as for `train`: a folder of images, an archive or CSV file of them, parquet shards,
+    digits, or a timm reader such as torch/cifar10."""
     out: str = option(..., "DIR")
     """Folder of the label maps: new, empty, or started by the same command."""
-    data_dir: str | None = None
-    """Folder of the files that a timm reader reads."""
     split: str | None = None
     """Split to label; by default train, else all images."""

@@ -65,6 +65,8 @@ def describe_problems(
     notes = []
     if left_out := data.facts.get("left_out"):
         notes.append(f"skip   formats that are not read: {describe_left_out(left_out)}")
+    for split, number in data.facts.get("unlabeled", {}).items():
+        notes.append(f"skip   {_images(number)} of {split}, which has no labels")
     if unreadable:
         names = _join([f"{one.image} ({one.reason})" for one in unreadable])
         notes.append(f"skip   {_images(len(unreadable))} that cannot be read: {names}")

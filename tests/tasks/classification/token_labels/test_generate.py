@@ -24,6 +24,7 @@ from spectralvision.tasks.classification.token_labels import generate
 from spectralvision.tasks.classification.token_labels.generate import generate_label_maps
 from spectralvision.tasks.classification.token_labels.storage import open_label_maps, shard_path
 from tests.helpers.label_maps import save_untrained
+from tests.helpers.pack import pack
 from tests.helpers.pictures import COLOURS, image_folder, picture
 
 CONFIG = InferenceConfig(batch_size=3, workers=0, device="cpu")
@@ -348,6 +349,18 @@ def test_a_teacher_that_was_trained_further_is_another_one(photos, tmp_path):
     save_model(model, run)
     with pytest.raises(UserError, match="started with another weights"):
         generate_label_maps(str(run), data, tmp_path / "maps", config=CONFIG)
+
+
+def test_an_archive_is_labeled_like_its_folder_and_not_after_a_change(photos, tmp_path):
+    run = str(save_untrained(tmp_path / "teacher"))
+    archive = pack(photos, tmp_path / "photos.zip")
+    generate_label_maps(run, open_data(str(archive)), tmp_path / "maps", config=CONFIG)
+    done = generate_label_maps(run, open_data(str(photos)), tmp_path / "maps", config=CONFIG)
+    assert done["labeled"] == 0
+    picture("red", 0, side=30).save(photos / "red" / "0.png")
+    for changed in (photos, pack(photos, archive)):
+        with pytest.raises(UserError, match="started with another content of the images"):
+            generate_label_maps(run, open_data(str(changed)), tmp_path / "maps", config=CONFIG)
 
 
 @pytest.mark.parametrize(("code", "kind"), [(130, "interrupted"), (143, "stopped by SIGTERM")])

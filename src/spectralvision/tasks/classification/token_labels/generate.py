@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from spectralvision.data.images import FileImages, Images, Stream, Subset, WrappedImages
+from spectralvision.data.images import Images, Stream, Subset
 from spectralvision.data.loaders import ImageBatch, build_inference_loader
 from spectralvision.data.splits import Data
 from spectralvision.data.transforms import ImageTransform, build_eval_transform
@@ -249,14 +249,8 @@ def _top_classes(
 
 def _digest_sizes(images: Images) -> str:
     """Return a digest of the sizes of the image files; "" for images that are not files."""
-    base = images
-    while isinstance(base, WrappedImages):
-        base = base.base
-    if not isinstance(base, FileImages):
+    sizes = [images.file_size(row) for row in range(len(images))]
+    if not any(sizes):
         return ""
-    digest = hashlib.blake2b(digest_size=16)
-    for row in range(len(images)):
-        path = base.root / images.name(row)
-        size = path.stat().st_size if path.exists() else None
-        digest.update(f"{size}\n".encode())
-    return digest.hexdigest()
+    lines = "".join(f"{size}\n" for size in sizes)
+    return hashlib.blake2b(lines.encode(), digest_size=16).hexdigest()

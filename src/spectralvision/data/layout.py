@@ -1,0 +1,185 @@
+"""The layout of a data set of image files: split folders, class folders, and their labels.
+
+It is found by names, so that folders and archives share it.
+"""
+
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from spectralvision.data.find_images import FolderFiles, is_image_file, scan_folder, subfolders
+from spectralvision.data.image_formats import describe_left_out, unreadable_suffixes
+from spectralvision.data.split_names import SPLIT_OF_WORD, SPLITS, require_distinct_splits
+from spectralvision.runs import UserError
+
+
+class Tree(Protocol):
+    """Folders and files by name: a folder on disk, or an archive.
+
+    Names are relative to the root; `""` is the root, and other folders end in `/`.
+    """
+
+    nothing: str
+    """What a tree without any images is said to contain."""
+
+    def locate(self, name: str) -> str:
+        """Return where a folder is, for messages."""
+
+    def subfolders(self, below: str) -> list[str]:
+        """Return the names, without `/`, of the folders in a folder, sorted."""
+
+    def files(self, below: str) -> Iterator[str]:
+        """Yield the names of the files in a folder itself."""
+
+    def scan(self, below: str, others: Sequence[str]) -> FolderFiles:
+        """Return the image files at any depth; `others` are folders that are scanned alone."""
+
+
+class FolderTree:
+    """A folder on disk."""
+
+    nothing = "no images and no parquet shards"
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def locate(self, name: str) -> str:
+        return str(self.root / name)
+
+    def subfolders(self, below: str) -> list[str]:
+        return [folder.name for folder in subfolders(self.root / below)]
+
+    def files(self, below: str) -> Iterator[str]:
+        return (path.name for path in (self.root / below).iterdir())
+
+    def scan(self, below: str, others: Sequence[str]) -> FolderFiles:
+        return scan_folder(self.root / below, others=[self.root / other for other in others])
+
+
+class LabeledFiles(NamedTuple):
+    """The image files of a split."""
+
+    folder: str
+    """The folder of the split, which ends in `/`, or "" for the root."""
+    files: list[str]
+    """Relative to `folder`, class by class."""
+    labels: list[int]
+
+
+class Layout(NamedTuple):
+    """The classes and splits that a tree has."""
+
+    classes: tuple[str, ...]
+    splits: dict[str, LabeledFiles]
+    left_out: Counter[str]
+    """Suffix -> number of pictures and videos in formats that are not read."""
+
+
+def find_layout(tree: Tree, top: str = "") -> Layout:
+    """Return the layout of a tree: class folders, in train, val and test as far as they exist.
+
+    Args:
+        tree: Where to look.
+        top: The folder in it that has the class folders or splits.
+
+    Raises:
+        UserError: There are no class folders, no images in one, or the splits do not match.
+    """
+    folders = _split_folders(tree, top)
+    left_out: Counter[str] = Counter()
+    files = {split: _files_by_class(tree, folder, left_out) for split, folder in folders.items()}
+    classes, labels = label_files(files, tree.locate(top))
+    splits = {split: LabeledFiles(folders[split], *labels[split]) for split in labels}
+    return Layout(classes, splits, left_out)
+
+
+def label_files(
+    files: Mapping[str, Mapping[str, Sequence[str]]], source: str
+) -> tuple[tuple[str, ...], dict[str, tuple[list[str], list[int]]]]:
+    """Return the sorted classes of the first split, and files and labels of each split.
+
+    Args:
+        files: Split -> class name -> files.
+        source: What has them, for the message.
+
+    Raises:
+        UserError: A split has a class that the first one does not have.
+    """
+    splits = [split for split in SPLITS if split in files]
+    classes = tuple(sorted(files[splits[0]]))
+    label_of = {name: label for label, name in enumerate(classes)}
+    labeled: dict[str, tuple[list[str], list[int]]] = {}
+    for split in splits:
+        if unknown := sorted(files[split].keys() - label_of):
+            raise UserError(
+                f"{source} has the class {unknown[0]!r} in {split}, but not in {splits[0]}: "
+                "add it there, or remove it."
+            )
+        names: list[str] = []
+        labels: list[int] = []
+        for class_name in sorted(files[split]):
+            names += files[split][class_name]
+            labels += [label_of[class_name]] * len(files[split][class_name])
+        labeled[split] = (names, labels)
+    return classes, labeled
+
+
+def normalize_class(name: str) -> str:
+    """Return a class name in Unicode's composed form (NFC), as all names of classes are."""
+    return unicodedata.normalize("NFC", name)
+
+
+def _split_folders(tree: Tree, top: str) -> dict[str, str]:
+    """Return the folder of each split, or `top` itself as `all`."""
+    all_folders = tree.subfolders(top)
+    folders = [name for name in all_folders if name.lower() in SPLIT_OF_WORD]
+    if not folders:
+        return {"all": top}
+    require_distinct_splits(tree.locate(top), folders)
+    others = [name for name in all_folders if name not in folders]
+    if others:
+        raise UserError(
+            f"{tree.locate(top)} has other folders beside its splits ({', '.join(others[:5])}): "
+            "move them elsewhere."
+        )
+    return {SPLIT_OF_WORD[name.lower()]: f"{top}{name}/" for name in folders}
+
+
+def _files_by_class(tree: Tree, root: str, left_out: Counter[str]) -> dict[str, list[str]]:
+    """Return the image files of each class, relative to `root`; count what is left out.
+
+    Class names are in Unicode's composed form (NFC), in which they may differ from their folders.
+    """
+    names = tree.subfolders(root)
+    if not names:
+        raise UserError(
+            f"{tree.locate(root)} contains {_describe_loose_files(tree, root)}: put the images of "
+            "each class into a folder named after it."
+        )
+    class_folders = [f"{root}{name}/" for name in names]
+    files: dict[str, list[str]] = {}
+    for name, folder in zip(names, class_folders, strict=True):
+        found = tree.scan(folder, class_folders)
+        left_out.update(found.left_out)
+        class_files = files.setdefault(normalize_class(name), [])
+        class_files += [f"{name}/{file}" for file in found.images]
+        if not class_files:
+            rest = f" ({describe_left_out(found.left_out)})" if found.left_out else ""
+            raise UserError(
+                f"{tree.locate(folder)} contains no images{rest}: add some, or remove the folder."
+            )
+    return files
+
+
+def _describe_loose_files(tree: Tree, root: str) -> str:
+    """Return which images a folder has itself, in words."""
+    files = [Path(name) for name in tree.files(root)]
+    loose = sum(map(is_image_file, files))
+    suffixes = (path.suffix.lower() for path in files)
+    left_out = Counter(suffix for suffix in suffixes if suffix in unreadable_suffixes())
+    what = tree.nothing
+    if loose:
+        what = f"{loose} image{'s' * (loose > 1)} but no class folders"
+    return f"{what} ({describe_left_out(left_out)})" if left_out else what
