@@ -16,4 +16,4 @@ def random_results(
     probabilities = rng.random((len(labels), num_classes)) * 0.1
     probabilities[np.arange(len(labels)), predicted] += 1
     probabilities /= probabilities.sum(axis=1, keepdims=True)
-    return ClassificationResults(probabilities, labels)
+    return ClassificationResults.from_probabilities(probabilities, labels)

@@ -53,6 +53,7 @@ class Page(HTMLParser):
 
     def __init__(self, html: str) -> None:
         super().__init__()
+        self.html = html
         self.root = Element("root", {})
         self._open = [self.root]
         self.feed(html)

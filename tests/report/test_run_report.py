@@ -136,3 +136,23 @@ def test_a_report_that_cannot_be_written_is_a_message(tmp_path):
     ]
     assert try_write_report(lambda: tmp_path, lines.append) == str(tmp_path)
     assert len(lines) == 1
+
+
+def test_settings_show_what_auto_came_to(tmp_path):
+    settings = {
+        "workers": "auto", "device": "cpu", "sched": "auto", "trainer": {"strategy": "auto"},
+        "precision": "auto", "label_maps": {"digest": "06c4" * 8},
+    }  # fmt: skip
+    resolved = {
+        "workers": 2, "device": "cuda", "precision": "bf16-mixed", "trainer": {"strategy": "ddp"}
+    }  # fmt: skip
+    write_json(tmp_path / "run.json", {"config": settings, "resolved": resolved})
+    path = write_report(tmp_path, Findings(title="empty"), monitor="val_miou")
+    facts = Page(path.read_text(encoding="utf-8")).sections["facts"].one("table").rows
+    assert facts == [
+        ["workers", "2 (auto)"],
+        ["device", "cpu"],
+        ["sched", "auto"],
+        ["trainer.strategy", "ddp (auto)"],
+        ["precision", "bf16-mixed (auto)"],
+    ]

@@ -16,7 +16,7 @@ from spectralvision.runs import UserError
 from spectralvision.tasks.classification.module import Classifier
 from spectralvision.tasks.training_run import read_config
 from tests.engine.test_stopping import is_training
-from tests.helpers.pictures import image_folder
+from tests.helpers.pictures import COLOURS, image_folder
 from tests.helpers.training import interrupted_at
 
 WORDS = ["--model", "test_resnet", "--epochs", "2", "--batch-size", "8", "--workers", "0"]
@@ -149,11 +149,13 @@ def test_a_run_killed_after_its_last_checkpoint_is_finished(status, finished, tm
 def test_a_finished_run_without_its_report_gets_it(finished, tmp_path, capsys):
     run = tmp_path / "run"
     shutil.copytree(finished, run)
-    (run / "report.html").unlink()
+    for name in ("report.html", "classes.csv", "confusions.csv"):
+        (run / name).unlink()
     before = {path: path.stat().st_mtime_ns for path in run.rglob("*") if path.is_file()}
     assert train("--resume", run, "--json") == 0
     assert json.loads(capsys.readouterr().out)["report"] == str(run / "report.html")
     assert "<html" in (run / "report.html").read_text()
+    assert len((run / "classes.csv").read_text().splitlines()) == 1 + len(COLOURS)
     assert before
     assert all(path.stat().st_mtime_ns == time for path, time in before.items())
     assert train("--resume", run) == 2

@@ -71,12 +71,15 @@ class Benchmark(Command[BenchmarkOptions]):
 
     def show(self, result: dict[str, Any]) -> None:
         """Print a table; its last column compares with the first row of the same input size."""
+        from spectralvision.report.text import pluralize
+
         options, machine = self.options, result["machine"]
         print_table([HEAD, *map(_row, result["rows"])])
+        threads = pluralize(machine["threads"], "thread")
         work = "training steps" if options.train else "inference"
         print(
             f"{work}, batch size {options.batch_size}, {options.precision}, "
-            f"{options.memory_format}; {machine['device']}, {machine['threads']} threads, "
+            f"{options.memory_format}; {machine['device']}, {threads}, "
             f"torch {machine['torch']}; median of {options.rounds} interleaved rounds"
         )
         if "plot" in result:

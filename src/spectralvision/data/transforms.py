@@ -1,8 +1,9 @@
 """timm's image transforms, and an adapter that makes them transforms of image and target."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
+import torch
 from PIL import Image
 from torch import Tensor
 
@@ -65,3 +66,11 @@ def build_eval_transform(config: dict[str, Any]) -> Any:
         crop_pct=config["crop_pct"],
         crop_mode=config["crop_mode"],
     )
+
+
+def denormalize(tensor: Tensor, config: Mapping[str, Any]) -> Image.Image:
+    """Return a (3, H, W) tensor, as a transform with this `config` makes it, as an image."""
+    mean = torch.tensor(config["mean"]).view(-1, 1, 1)
+    std = torch.tensor(config["std"]).view(-1, 1, 1)
+    pixels = ((tensor * std + mean).clamp(0, 1) * 255).round().byte()
+    return Image.fromarray(pixels.permute(1, 2, 0).numpy())

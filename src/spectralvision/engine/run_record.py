@@ -10,6 +10,7 @@ from typing import Any
 from spectralvision.data.images import Images
 from spectralvision.data.splits import Data, fingerprint
 from spectralvision.engine.checkpoints import describe_restart, last_checkpoint, read_checkpoint
+from spectralvision.engine.devices import Device
 from spectralvision.engine.errors import translate_errors
 from spectralvision.engine.lock import lock
 from spectralvision.engine.processes import rank
@@ -95,6 +96,20 @@ def describe_data(data: Data) -> dict[str, Any]:
         "images": {name: len(images) for name, images in data.splits.items()},
         "fingerprints": fingerprints(data),
         **data.facts,
+    }
+
+
+def describe_resolved(config: Any, device: Device, workers: int) -> dict[str, Any]:
+    """Return what the settings that stay `auto` in the record came to on this machine.
+
+    A resumed run may be on another machine: it decides them again.
+    """
+    is_single = config.trainer.world_size == 1
+    return {
+        "workers": workers,
+        "device": device.accelerator,
+        "precision": device.precision.removesuffix("-true"),
+        "trainer": {"strategy": "single process" if is_single else "ddp"},
     }
 
 

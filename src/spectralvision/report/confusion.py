@@ -1,4 +1,4 @@
-"""Draw a confusion matrix: a table of numbers for few classes, an SVG map for many."""
+"""Draw a confusion matrix: a table of numbers for few classes, an SVG map for more."""
 
 import math
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from spectralvision.report.svg import png_uri
 from spectralvision.report.text import escape, shorten
 
 MAX_TABLE_CLASSES = 20  # more are drawn as a map
-MAX_NAMED_CLASSES = 120  # a map of more labels every n-th row and column with its number
+MAX_MAP_CLASSES = 120  # no matrix of more is drawn
 CELL_UNITS = 10  # side of a map's cell, SVG units
 MAX_TABLE_NAME = 24  # characters
 MAX_MAP_NAME = 18
@@ -18,7 +18,10 @@ MAP_COLOUR = (46, 110, 240)  # RGB; visible on light and dark backgrounds
 
 
 def confusion_matrix(confusion: np.ndarray, classes: Sequence[str]) -> str:
-    """Return HTML of a (K, K) matrix of counts: rows are true classes, columns predicted ones."""
+    """Return HTML of a (K, K) matrix of counts: rows are true classes, columns predicted ones.
+
+    K is at most `MAX_MAP_CLASSES`.
+    """
     small = len(classes) <= MAX_TABLE_CLASSES
     drawn = confusion_table(confusion, classes) if small else confusion_map(confusion, classes)
     legend = (
@@ -64,21 +67,13 @@ def _table_cell(number: int, fraction: float, colour: str) -> str:
 
 
 def confusion_map(confusion: np.ndarray, classes: Sequence[str]) -> str:
-    """Return an SVG of a (K, K) matrix of counts, each row normalized by its sum.
-
-    Rows and columns are named up to `MAX_NAMED_CLASSES`, above numbered from 1.
-    """
+    """Return an SVG of a (K, K) matrix of counts, each row normalized by its sum."""
     # 1. Choose the labels and the sizes
     num = len(classes)
-    named = num <= MAX_NAMED_CLASSES
-    labels = (
-        {at: shorten(name, MAX_MAP_NAME) for at, name in enumerate(classes)}
-        if named
-        else {at: str(at + 1) for at in range(0, num, num // 20)}
-    )
+    labels = [shorten(name, MAX_MAP_NAME) for name in classes]
     size = num * CELL_UNITS
-    font = 8.5 if named else size / 60
-    edge = font * (0.62 * max(map(len, labels.values())) + 1)
+    font = 8.5
+    edge = font * (0.62 * max(map(len, labels)) + 1)
 
     # 2. Draw the cells as one image, then the frame and the labels
     uri = png_uri(Image.fromarray(_map_pixels(confusion)))
@@ -96,7 +91,7 @@ def confusion_map(confusion: np.ndarray, classes: Sequence[str]) -> str:
         parts.append(
             f'<path class="frame" d="M{edge:.1f} {at:.1f}h{size}M{at:.1f} {edge:.1f}v{size}"/>'
         )
-    for number, label in labels.items():
+    for number, label in enumerate(labels):
         parts.append(_map_label(escape(label), edge, edge + (number + 0.5) * CELL_UNITS, font))
     return "".join([*parts, "</g></svg>"])
 

@@ -5,16 +5,17 @@ escaped here. Arguments named `html` or ending in `_html` and the cells of table
 the caller escapes what comes from data with `escape` or `short_name`.
 """
 
+import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
-from spectralvision.report.text import escape, shorten
+from spectralvision.report.text import MAX_NAME, escape, shorten
 
-MAX_NAME = 40  # characters of a name in a table
 MAX_VALUE = 300  # characters of a setting
+HASH = re.compile("[0-9a-f]{16,}")
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], numeric: Iterable[
 
 
 def facts_table(values: Mapping[str, Any], hidden: Iterable[str] = ()) -> str:
-    """Return a table of names and values without the `hidden` names.
+    """Return a table of names and values without the `hidden` names and without hashes.
 
     Nested mappings become `outer.inner`; None and empty lists become `none`.
     """
@@ -106,7 +107,7 @@ def facts_table(values: Mapping[str, Any], hidden: Iterable[str] = ()) -> str:
 def _flatten(values: Mapping[str, Any], hidden: set[str], prefix: str = "") -> dict[str, str]:
     flat: dict[str, str] = {}
     for key, value in values.items():
-        if key in hidden:
+        if key in hidden or (isinstance(value, str) and HASH.fullmatch(value)):
             continue
         if isinstance(value, Mapping):
             flat |= _flatten(value, hidden, f"{prefix}{key}.")

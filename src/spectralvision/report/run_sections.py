@@ -18,7 +18,7 @@ from spectralvision.runs import format_duration, format_rate
 Row = Mapping[str, Any]
 MAX_GAP = 0.10  # training metric above the validation metric, as a fraction; more is overfitting
 MIN_GAIN = 0.02  # improvement in the last fifth of the epochs above which more epochs would help
-HIDDEN_FACTS = ("classes", "fingerprint", "fingerprints")  # long, or of no use to people
+HIDDEN_FACTS = ("classes",)  # a long list
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,10 +189,22 @@ def facts_section(record: Row, timings: Row, facts: Row) -> Section | None:
         "Model and data": facts_table({**facts, **record.get("data", {})}, HIDDEN_FACTS),
         "Device": facts_table(record.get("device", {})),
         "Versions": facts_table(record.get("versions", {})),
-        "Settings": facts_table(record.get("config", {})),
+        "Settings": facts_table(fill_auto(record.get("config", {}), record.get("resolved", {}))),
     }
     html = columns(tables, "facts")
     return Section("facts", "Settings, versions, timings", html) if html else None
+
+
+def fill_auto(settings: Row, resolved: Row) -> dict[str, Any]:
+    """Return settings, of which `auto` is replaced by what it came to where that is known."""
+    filled = {}
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            value = fill_auto(value, resolved.get(name, {}))
+        elif value == "auto" and name in resolved:
+            value = f"{resolved[name]} (auto)"
+        filled[name] = value
+    return filled
 
 
 def run_timings(record: Row, epochs: Sequence[Row]) -> dict[str, str]:

@@ -159,7 +159,7 @@ def _line(axes: _Axes, number: int, name: str, points: Points) -> list[str]:
 
 def _round_ticks(low: float, high: float, about: int) -> list[float]:
     """Return `about` round numbers that enclose low..high."""
-    if high <= low:
+    if high - low <= 1e-3 * max(abs(low), abs(high)):  # equal but for rounding
         low, high = low - 0.05, high + 0.05
     rough = (high - low) / about
     power = 10.0 ** math.floor(math.log10(rough))

@@ -3,7 +3,9 @@
 import html
 from collections.abc import Sequence
 
-from spectralvision.runs import printable
+from spectralvision.runs import format_count, printable
+
+MAX_NAME = 40  # characters of a name in a table or a sentence
 
 
 def escape(text: object) -> str:
@@ -26,10 +28,11 @@ def pluralize(number: int, noun: str) -> str:
     """Return `1 image`, `2 images`, `2 classes`."""
     if number == 1:
         return f"1 {noun}"
-    return f"{number} {noun}{'es' if noun.endswith('s') else 's'}"
+    return f"{format_count(number)} {noun}{'es' if noun.endswith('s') else 's'}"
 
 
 def join_names(names: Sequence[str], limit: int = 5) -> str:
-    """Return the first `limit` names, comma-separated, and the number of the others."""
-    text = ", ".join(names[:limit])
-    return f"{text} and {len(names) - limit} more" if len(names) > limit else text
+    """Return the first `limit` names, shortened, and the number of the others."""
+    text = ", ".join(shorten(name, MAX_NAME) for name in names[:limit])
+    rest = len(names) - limit
+    return f"{text} and {format_count(rest)} more" if rest > 0 else text

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from spectralvision.report.text import pluralize
 from spectralvision.runs import UserError, atomic_write
 
 if TYPE_CHECKING:
@@ -71,5 +72,5 @@ def _label_axes(axes: "Axes", sizes: list[int]) -> None:
 def _title(machine: dict[str, Any]) -> str:
     work = "training step" if machine["train"] else "inference"
     precision = PRECISIONS.get(machine["precision"], machine["precision"])
-    threads = "1 thread" if machine["threads"] == 1 else f"{machine['threads']} threads"
+    threads = pluralize(machine["threads"], "thread")
     return f"{work}, batch {machine['batch_size']}, {precision}, {machine['device']}, {threads}"

@@ -19,6 +19,7 @@ from spectralvision.engine.projection import Projection
 from spectralvision.engine.run_record import (
     claim_run_folder,
     describe_data,
+    describe_resolved,
     lock_run,
     package_versions,
     record_run,
@@ -148,6 +149,9 @@ def _facts(prepared: Prepared) -> dict[str, Any]:
         **describe_config(prepared.config),
         "data": describe_data(prepared.data),
         "device": prepared.fit_config.device._asdict(),
+        "resolved": describe_resolved(
+            prepared.config, prepared.fit_config.device, prepared.train_loader.num_workers
+        ),
         "versions": package_versions(),
     }
 

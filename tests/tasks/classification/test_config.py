@@ -45,7 +45,8 @@ def trained(photos, tmp_path_factory):
 def test_a_run_folder_is_complete(trained, photos):
     run, _, result, lines = trained
     assert {path.name for path in run.iterdir()} == {
-        "config.json", "model.safetensors", "run.json", "metrics.csv", "checkpoints", "report.html"
+        "config.json", "model.safetensors", "run.json", "metrics.csv", "checkpoints",
+        "report.html", "classes.csv", "confusions.csv",
     }  # fmt: skip
     record = json.loads((run / "run.json").read_text())
     assert record["status"] == "finished"
@@ -56,6 +57,12 @@ def test_a_run_folder_is_complete(trained, photos):
     assert record["config"]["batch_size"] == 16
     assert record["config"]["input_size"] == 64
     assert record["device"] == {"accelerator": "cpu", "precision": "32-true"}
+    assert record["resolved"] == {
+        "workers": 0,
+        "device": "cpu",
+        "precision": "32",
+        "trainer": {"strategy": "single process"},
+    }
     assert record["versions"]["torch"] == torch.__version__.split("+")[0]
     rows = list(csv.DictReader((run / "metrics.csv").read_text().splitlines()))
     assert [row["epoch"] for row in rows] == ["1", "2", "3", "4"]

@@ -1,5 +1,6 @@
 """The report of a classifier: true numbers in the right cells, everything escaped."""
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from spectralvision.report.run_report import report_page
 from spectralvision.report.run_sections import Curves
 from spectralvision.report.svg import data_uri
 from spectralvision.tasks.classification import report
+from spectralvision.tasks.classification.class_tables import write_class_tables
 from spectralvision.tasks.classification.config import ClassificationConfig
 from spectralvision.tasks.classification.report import METRIC_TITLES, build_findings
 from spectralvision.tasks.classification.report_data import ReportData
@@ -58,21 +60,23 @@ def test_the_cards_and_the_confusions(num_classes):
     assert page.cards["mean confidence"] == f"{results.confidence:.1%}"
     assert ("top-5 accuracy" in page.cards) is (num_classes > 5)
     main = page.root.one("div", "main").text
-    assert f"{results.correct} of {results.total} validation images are correct" in main
+    assert f"{results.correct:,} of {results.total:,} validation images are correct" in main
     assert [title.text for title in page.sections["curves"].all("h3")] == ["Loss", "Accuracy"]
     assert len(page.sections["curves"].all("svg", "chart")) == 2
 
     confusion = page.sections["confusion"]
     if num_classes <= 20:
         rows = confusion.one("table", "matrix").rows[1:]
-        expected = [[str(count or "·") for count in counts] for counts in results.confusion]
+        expected = [
+            [str(count or "·") for count in counts] for counts in results.confusion_matrix()
+        ]
         assert [row[1:] for row in rows] == expected
         assert [row[0] for row in rows] == data.classes
     else:
         labels = [text.text for text in confusion.one("svg", "map").all("text")]
         assert labels == [name for name in data.classes for _ in "xy"]
     if num_classes > 2:
-        truth, predicted, number = results.top_confusions(1)[0]
+        truth, predicted, number = results.confusions[0]
         first = confusion.all("table")[-1].rows[1]
         assert first == [f"class {truth}", f"class {predicted}", f"{number} of 12"]
 
@@ -82,29 +86,73 @@ def test_the_metrics_of_each_class():
     results = data.results
     rows = rendered(data).sections["classes"].one("table").rows
     assert rows[0] == [
-        "class", "recall", "", "95 % interval", "correct", "precision", "training images"
+        "class", "recall", "", "95 % interval", "correct", "precision", "predictions",
+        "training images",
     ]  # fmt: skip
     assert [row[0] for row in rows[1:]] == [f"class {label}" for label in results.rank_classes()]
     for row, label in zip(rows[1:], results.rank_classes(), strict=True):
-        correct = results.confusion[label, label]
+        confusion = results.confusion_matrix()
+        correct, predictions = confusion[label, label], confusion[:, label].sum()
         low, high = wilson_interval(correct, 40)
         assert row[1:] == [
             f"{correct / 40:.0%}",
             "",
             f"{low:.0%} to {high:.0%}",
             f"{correct} of 40",
-            f"{correct / results.confusion[:, label].sum():.0%}",
+            f"{correct / predictions:.0%}",
+            str(predictions),
             "160",
         ]
 
 
 def test_many_classes_are_listed_from_both_ends():
-    data = report_data(30, 12)
+    data = report_data(50, 12)
     order = data.results.rank_classes()
-    worst, best, every = rendered(data).sections["classes"].all("table")
-    assert [row[0] for row in worst.rows[1:]] == [f"class {label}" for label in order[:-11:-1]]
-    assert [row[0] for row in best.rows[1:]] == [f"class {label}" for label in order[:10]]
+    section = rendered(data).sections["classes"]
+    worst, best, every = section.all("table")
+    assert [row[0] for row in worst.rows[1:]] == [f"class {label}" for label in order[:-21:-1]]
+    assert [row[0] for row in best.rows[1:]] == [f"class {label}" for label in order[:20]]
     assert [row[0] for row in every.rows[1:]] == [f"class {label}" for label in order]
+    assert section.all("p")[-1].text == "All 50 classes are in classes.csv in the run folder."
+
+
+@pytest.mark.parametrize("num_classes", [121, 1000, 5000])
+def test_the_page_of_many_classes_is_small(num_classes, tmp_path, monkeypatch):
+    monkeypatch.delattr(ClassificationResults, "confusion_matrix")  # none in memory
+    rng = np.random.default_rng(0)
+    total = 10 * num_classes
+    data = replace(
+        report_data(2, 2),
+        classes=[f"class {number}" for number in range(num_classes)],
+        results=ClassificationResults(
+            num_classes=num_classes,
+            labels=np.repeat(np.arange(num_classes), 10),
+            predicted=rng.integers(0, num_classes, total),
+            confidences=rng.random(total),
+            true_probabilities=rng.random(total),
+            is_top5=rng.random(total) < 0.5,
+        ),
+        names=[""] * total,
+        train_counts=np.full(num_classes, 40),
+    )
+    start = time.monotonic()
+    write_class_tables(tmp_path, data.results, data.classes, data.train_counts)
+    page = rendered(data)
+    assert time.monotonic() - start < 20  # about 2 s
+    assert len(page.html) < 100_000
+    confusion, classes = page.sections["confusion"], page.sections["classes"]
+    assert confusion.one("h2").text == "Most frequent confusions"
+    assert confusion.all("svg") == []
+    assert len(confusion.one("table").rows) == 1 + 40
+    assert [len(table.rows) for table in classes.all("table")] == [21, 21]
+    number = len(data.results.confusions)
+    sentences = [section.all("p")[-1].text for section in (confusion, classes)]
+    assert sentences == [
+        f"All {number:,} pairs are in confusions.csv in the run folder.",
+        f"All {num_classes:,} classes are in classes.csv in the run folder.",
+    ]
+    assert len((tmp_path / "classes.csv").read_text().splitlines()) == 1 + num_classes
+    assert len((tmp_path / "confusions.csv").read_text().splitlines()) == 1 + number
 
 
 def test_class_and_file_names_are_escaped():
@@ -146,11 +194,43 @@ def test_mistakes_name_both_classes_and_the_file():
     caption = section.all("figcaption")[0].text
     truth = data.results.labels[first]
     predicted = data.results.predicted[first]
-    probabilities = data.results.probabilities[first]
+    confidence = data.results.confidences[first]
+    true_probability = data.results.true_probabilities[first]
     assert caption == (
-        f"predicted class {predicted} {probabilities[predicted]:.0%} "
-        f"true class {truth} {probabilities[truth]:.0%} folder/{first}.png"
+        f"predicted class {predicted} {confidence:.0%} "
+        f"true class {truth} {true_probability:.0%} folder/{first}.png"
     )
+
+
+def test_activation_maps_are_beside_the_worst_mistakes():
+    data = report_data(3, 10)
+    first, second = data.results.worst_mistakes(2)
+    uri = data_uri(Image.new("RGB", (80, 60)))
+    data = replace(data, mistakes={first: uri, second: uri}, activation_maps={first: uri})
+    section = rendered(data).sections["mistakes"]
+    assert section.one("p").text.endswith("red regions contribute most to the predicted class "
+                                          "(Grad-CAM).")  # fmt: skip
+    explained, plain = section.all("figure")
+    alts = [picture.attrs["alt"] for picture in explained.all("img")]
+    predicted = data.results.predicted[first]
+    assert alts == [f"folder/{first}.png", f"Activation map of class {predicted}"]
+    assert len(plain.all("img")) == 1
+
+
+def test_why_there_are_no_activation_maps():
+    data = report_data(3, 10)
+    mistakes = {data.results.worst_mistakes(1)[0]: data_uri(Image.new("RGB", (80, 60)))}
+    data = replace(data, mistakes=mistakes, activation_note="No grad-cam.")
+    text = rendered(data).sections["mistakes"].one("p").text
+    assert text.endswith("Wrong labels in the data often show up here. No grad-cam.")
+
+
+def test_names_of_300_characters_are_shortened():
+    data = replace(report_data(2, 2), classes=["W" * 300, SCRIPT * 12])
+    page = rendered(data)
+    assert "W" * 41 not in page.root.text
+    titles = [name.attrs.get("title") for name in page.sections["classes"].all("span")]
+    assert "W" * 300 in titles
 
 
 def test_the_samples_mention_mixup_only_where_it_was_used():
@@ -178,11 +258,10 @@ def test_no_mistake_and_a_class_without_images():
     data = report_data(3, 10, wrong=0)
     section = rendered(data).sections["mistakes"]
     assert section.one("p").text == "None: every validation image was classified correctly."
-    padded = np.pad(data.results.probabilities, ((0, 0), (0, 1)))
     data = replace(
         data,
         classes=[*data.classes, "empty"],
-        results=ClassificationResults(padded, data.results.labels),
+        results=replace(data.results, num_classes=4),
         train_counts=np.array([9, 9, 9, 9]),
     )
     page = rendered(data)
@@ -193,11 +272,10 @@ def test_no_mistake_and_a_class_without_images():
 
 def test_a_class_that_is_never_predicted():
     probabilities = np.tile([0.6, 0.4], (40, 1))
-    data = replace(
-        report_data(2, 20), results=ClassificationResults(probabilities, np.repeat([0, 1], 20))
-    )
-    rows = rendered(data).sections["classes"].one("table").rows[1:]
-    assert [row[5] for row in rows] == ["50%", "never predicted"]
+    results = ClassificationResults.from_probabilities(probabilities, np.repeat([0, 1], 20))
+    rows = rendered(replace(report_data(2, 20), results=results)).sections["classes"]
+    rows = rows.one("table").rows[1:]
+    assert [row[5:7] for row in rows] == [["50%", "40"], ["-", "0"]]
 
 
 @pytest.fixture(scope="module")
@@ -235,6 +313,11 @@ def test_the_report_of_a_run(hostile_run):
     assert all(len(figure.all("img")) == 3 for figure in sections["samples"].all("figure"))
     facts = dict(row for table in sections["facts"].all("table") for row in table.rows)
     assert facts["input_size"] == "32"
+    assert facts["trainer.strategy"] == "single process (auto)"
+    assert (facts["device"], facts["precision"]) == ("cpu (auto)", "32 (auto)")
+    assert not [name for name in facts if "fingerprint" in name]
+    assert "auto" not in facts.values()
+    assert len(sections["mistakes"].all("img")) > len(sections["mistakes"].all("figure"))
     assert {"torch", "spectralvision", "accelerator", "parameters"} <= set(facts)
     assert facts["evaluation, including start-up and reading"].endswith(" images/s")
 

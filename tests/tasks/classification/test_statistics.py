@@ -31,8 +31,8 @@ def test_metrics_of_five_images():
     probabilities = np.array(
         [[0.9, 0.1, 0], [0.2, 0.7, 0.1], [0.6, 0.3, 0.1], [0.05, 0.05, 0.9], [0.5, 0.4, 0.1]]
     )
-    results = ClassificationResults(probabilities, np.array([0, 1, 1, 1, 0]))
-    assert results.confusion.tolist() == [[2, 0, 0], [1, 1, 1], [0, 0, 0]]
+    results = ClassificationResults.from_probabilities(probabilities, np.array([0, 1, 1, 1, 0]))
+    assert results.confusion_matrix().tolist() == [[2, 0, 0], [1, 1, 1], [0, 0, 0]]
     assert (results.correct, results.total, results.top5) == (3, 5, None)
     assert results.recall[:2] == pytest.approx([1, 1 / 3])
     assert np.isnan(results.recall[2])
@@ -41,13 +41,15 @@ def test_metrics_of_five_images():
     assert results.precision == pytest.approx([2 / 3, 1, 0])
     assert results.worst_mistakes(5) == [3, 2]  # true class with 5 % and 30 %
     assert results.rank_classes() == [0, 1]
-    assert results.top_confusions(5) == [(1, 0, 1), (1, 2, 1)]
+    assert results.confusions == [(1, 0, 1), (1, 2, 1)]
     assert results.majority_baseline == pytest.approx(0.6)
 
 
 def test_top5_counts_the_true_class_among_five():
     probabilities = np.tile(np.arange(7, 0, -1) / 28, (7, 1))
-    assert ClassificationResults(probabilities, np.arange(7)).top5 == pytest.approx(5 / 7)
+    assert ClassificationResults.from_probabilities(
+        probabilities, np.arange(7)
+    ).top5 == pytest.approx(5 / 7)
 
 
 def test_eight_images_have_caveats():
@@ -73,5 +75,5 @@ def test_imbalanced_training_images():
 def test_a_model_no_better_than_the_majority_class():
     probabilities = np.tile([0.6, 0.4], (400, 1))
     labels = np.repeat([0, 1], [300, 100])
-    (only,) = caveats(ClassificationResults(probabilities, labels), "ab", None)
+    (only,) = caveats(ClassificationResults.from_probabilities(probabilities, labels), "ab", None)
     assert "most frequent class would have an accuracy of 75.0%" in only

@@ -1,18 +1,23 @@
-"""Build the classifier's part of a report: accuracy, confusions, classes, mistakes, samples."""
+"""Build the classifier's part of a report: accuracy, confusions, classes, mistakes, samples.
+
+With many classes the page shows the extremes only; `class_tables.py` writes the whole tables.
+"""
 
 import math
 from collections.abc import Iterable
 
 from spectralvision.report import Card, Findings, Section
-from spectralvision.report.confusion import confusion_matrix
+from spectralvision.report.confusion import MAX_MAP_CLASSES, confusion_matrix
 from spectralvision.report.page import bar, details, figure, image, note, short_name, table, tiles
 from spectralvision.report.text import escape, pluralize, shorten
-from spectralvision.runs import format_rate
+from spectralvision.runs import format_count, format_rate
+from spectralvision.tasks.classification.class_tables import CLASSES_FILE, CONFUSIONS_FILE
 from spectralvision.tasks.classification.report_data import ReportData
 from spectralvision.tasks.classification.statistics import caveats, wilson_interval
 
-MAX_LISTED_CLASSES = 10  # best and worst classes
+MAX_LISTED_CLASSES = 20  # best and worst classes
 MAX_CONFUSIONS = 10
+MAX_CONFUSIONS_OF_MANY = 40  # where no matrix is drawn
 MAX_CAPTION_NAME = 24  # characters
 METRIC_TITLES = {"top1": "Accuracy", "top5": "Top-5 accuracy"}
 
@@ -26,7 +31,7 @@ def build_findings(data: ReportData) -> Findings:
     if data.images_per_second is not None:
         speed = format_rate(data.images_per_second)
         timings["evaluation, including start-up and reading"] = speed
-    counts = ", ".join(f"{number} {split}" for split, number in data.images.items())
+    counts = ", ".join(f"{format_count(number)} {split}" for split, number in data.images.items())
     classes = pluralize(len(data.classes), "class")
     return Findings(
         title=data.title,
@@ -47,7 +52,8 @@ def cards(data: ReportData) -> list[Card]:
     found = [
         Card(
             f"{results.accuracy:.1%}",
-            f"top-1 accuracy: {results.correct} of {results.total} validation images are correct; "
+            f"top-1 accuracy: {format_count(results.correct)} of "
+            f"{format_count(results.total)} validation images are correct; "
             f"95 % confidence interval {low:.1%} to {high:.1%}",
             main=True,
         ),
@@ -77,21 +83,38 @@ def sections(data: ReportData) -> list[Section]:
 
 
 def _confusion_section(data: ReportData) -> Section:
+    """Return the matrix, unless there are too many classes, and the most frequent confusions."""
     results = data.results
-    html = confusion_matrix(results.confusion, data.classes)
-    pairs = results.top_confusions(MAX_CONFUSIONS)
-    if pairs and len(data.classes) > 2:
-        rows = [
-            [
-                short_name(data.classes[truth]),
-                short_name(data.classes[predicted]),
-                f"{number} of {results.counts[truth]}",
-            ]
-            for truth, predicted, number in pairs
+    number = len(results.confusions)
+    if len(data.classes) <= MAX_MAP_CLASSES:
+        title, limit = "Confusion matrix", MAX_CONFUSIONS
+        html = confusion_matrix(results.confusion_matrix(), data.classes)
+        heading = "<h3>Most frequent confusions</h3>"
+    else:
+        title, limit, heading = "Most frequent confusions", MAX_CONFUSIONS_OF_MANY, ""
+        html = note(
+            f"A matrix is drawn for up to {MAX_MAP_CLASSES} classes; here are the pairs of classes "
+            "that are confused most often."
+        )
+    if number and len(data.classes) > 2:
+        html += heading + _confusion_table(data, limit)
+    if number > limit:
+        html += note(
+            f"All {format_count(number)} pairs are in {CONFUSIONS_FILE} in the run folder."
+        )
+    return Section("confusion", title, html)
+
+
+def _confusion_table(data: ReportData, limit: int) -> str:
+    rows = [
+        [
+            short_name(data.classes[truth]),
+            short_name(data.classes[predicted]),
+            f"{number} of {data.results.counts[truth]}",
         ]
-        head = ["true class", "predicted as", "images"]
-        html += f"\n<h3>Most frequent confusions</h3>{table(head, rows, numeric=[2])}"
-    return Section("confusion", "Confusion matrix", html)
+        for truth, predicted, number in data.results.confusions[:limit]
+    ]
+    return table(["true class", "predicted as", "images"], rows, numeric=[2])
 
 
 def _classes_section(data: ReportData) -> Section:
@@ -102,26 +125,28 @@ def _classes_section(data: ReportData) -> Section:
         "are correct."
     )
     if len(order) <= 2 * MAX_LISTED_CLASSES:
-        html += _class_table(data, order)
-    else:
-        worst = _class_table(data, order[::-1][:MAX_LISTED_CLASSES])
-        best = _class_table(data, order[:MAX_LISTED_CLASSES])
-        every = details(f"All {len(order)} classes, by recall", _class_table(data, order))
-        html += f"<h3>Lowest recall</h3>{worst}\n<h3>Highest recall</h3>{best}\n{every}"
+        return Section("classes", "Metrics per class", html + _class_table(data, order))
+    worst = _class_table(data, order[::-1][:MAX_LISTED_CLASSES])
+    best = _class_table(data, order[:MAX_LISTED_CLASSES])
+    html += f"<h3>Lowest recall</h3>{worst}\n<h3>Highest recall</h3>{best}\n"
+    if len(order) <= MAX_MAP_CLASSES:
+        html += details(f"All {len(order)} classes, by recall", _class_table(data, order))
+    number = format_count(len(data.classes))
+    html += note(f"All {number} classes are in {CLASSES_FILE} in the run folder.")
     return Section("classes", "Metrics per class", html)
 
 
 def _class_table(data: ReportData, labels: Iterable[int]) -> str:
-    head = ["class", "recall", "", "95 % interval", "correct", "precision"]
+    head = ["class", "recall", "", "95 % interval", "correct", "precision", "predictions"]
     if data.train_counts is not None:
         head.append("training images")
     rows = [_class_row(data, label) for label in labels]
-    return table(head, rows, numeric=[1, 3, 4, 5, 6])
+    return table(head, rows, numeric=[1, 3, 4, 5, 6, 7])
 
 
 def _class_row(data: ReportData, label: int) -> list[str]:
     results = data.results
-    correct = int(results.confusion[label, label])
+    correct = int(results.hits[label])
     total = int(results.counts[label])
     low, high = wilson_interval(correct, total)
     precision = results.precision[label]
@@ -131,7 +156,8 @@ def _class_row(data: ReportData, label: int) -> list[str]:
         bar(correct / total, low, high),
         f"{low:.0%} to {high:.0%}",
         f"{correct} of {total}",
-        "never predicted" if math.isnan(precision) else f"{precision:.0%}",
+        "-" if math.isnan(precision) else f"{precision:.0%}",
+        str(results.predictions[label]),
     ]
     if data.train_counts is not None:
         row.append(str(data.train_counts[label]))
@@ -146,24 +172,40 @@ def _mistakes_section(data: ReportData) -> Section | None:
         return Section("mistakes", title, html)
     if not data.mistakes:
         return None
-    figures = [_mistake(data, index, uri) for index, uri in data.mistakes.items()]
-    shown = f"{len(figures)} of " if len(figures) < number else ""
-    intro = note(
+    explained = [_mistake(data, index) for index in data.mistakes if index in data.activation_maps]
+    others = [_mistake(data, index) for index in data.mistakes if index not in data.activation_maps]
+    shown = f"{len(data.mistakes)} of " if len(data.mistakes) < number else ""
+    intro = (
         f"{shown}{pluralize(number, 'misclassified image')}, lowest probability of the true class "
         "first. Wrong labels in the data often show up here."
     )
-    return Section("mistakes", title, intro + tiles(figures))
+    if explained:
+        intro += (
+            " Beside the worst: the image as the model sees it; red regions contribute most to the "
+            "predicted class (Grad-CAM)."
+        )
+    blocks = [note(f"{intro} {data.activation_note}".strip())]
+    blocks += [
+        tiles(figures, wide=figures is explained) for figures in (explained, others) if figures
+    ]
+    return Section("mistakes", title, "".join(blocks))
 
 
-def _mistake(data: ReportData, index: int, uri: str) -> str:
+def _mistake(data: ReportData, index: int) -> str:
+    """Return a picture, its activation map if there is one, and a caption."""
     truth = int(data.results.labels[index])
     predicted = int(data.results.predicted[index])
-    probabilities = data.results.probabilities[index]
+    confidence = data.results.confidences[index]
+    true_probability = data.results.true_probabilities[index]
+    pictures = [image(data.mistakes[index], data.names[index])]
+    if index in data.activation_maps:
+        alt = f"Activation map of {data.classes[predicted]}"
+        pictures.append(image(data.activation_maps[index], alt))
     return figure(
-        [image(uri, data.names[index])],
+        pictures,
         f'predicted <b class="bad">{_short(data.classes[predicted])}</b> '
-        f"{probabilities[predicted]:.0%}<br>"
-        f"true <b>{_short(data.classes[truth])}</b> {probabilities[truth]:.0%}<br>"
+        f"{confidence:.0%}<br>"
+        f"true <b>{_short(data.classes[truth])}</b> {true_probability:.0%}<br>"
         f"{short_name(data.names[index])}",
     )
 

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
-from torch import nn
+from torch import Tensor, nn
 
 from spectralvision.data.augmentation import AugmentationConfig
 from spectralvision.data.images import Images, Stream
@@ -20,11 +19,13 @@ from spectralvision.data.transforms import (
     ImageTransform,
     build_eval_transform,
     build_train_transform,
+    denormalize,
 )
 from spectralvision.engine.infer import InferenceConfig, infer
 from spectralvision.engine.model_io import architecture, data_config, load_model
 from spectralvision.report.svg import data_uri
 from spectralvision.runs import UserError, read_json
+from spectralvision.tasks.classification.activation_maps import draw_activation_maps
 from spectralvision.tasks.classification.model import match_classes
 from spectralvision.tasks.classification.predict import ClassPredictor
 from spectralvision.tasks.classification.statistics import ClassificationResults
@@ -46,6 +47,8 @@ class ReportData:
         images: Number of images by split.
         train_counts: (K,) training images of each class; None if unknown.
         mistakes: Thumbnails of the worst mistakes: index of the image -> `data:` URI.
+        activation_maps: Of the predicted class of the first of them, likewise.
+        activation_note: Why there are none, in a sentence.
         samples: Training images: (caption, `data:` URIs of the original and of augmented variants).
         mixed: Whether mixup or CutMix was used.
         parameters: Parameters of the model.
@@ -59,6 +62,8 @@ class ReportData:
     images: Mapping[str, int] = field(default_factory=dict)
     train_counts: np.ndarray | None = None
     mistakes: Mapping[int, str] = field(default_factory=dict)
+    activation_maps: Mapping[int, str] = field(default_factory=dict)
+    activation_note: str = ""
     samples: Sequence[tuple[str, Sequence[str]]] = ()
     mixed: bool = False
     parameters: int | None = None
@@ -78,22 +83,23 @@ def collect_report_data(run: Path, data: Data) -> ReportData:
     model = load_model(str(run))
     data = match_classes(data, model, str(run))
     images = data.split("val")
-    probabilities = predict_probabilities(model, images, record)
-    if not len(probabilities):
-        raise UserError(f"{data.name} has no validation image: the report needs at least one.")
+    results = predict_classes(model, images, record)
     seconds = time.monotonic() - start
 
-    # 2. Collect labels, names and pictures
-    labels, names = _labels_and_names(images)
-    results = ClassificationResults(probabilities, labels)
+    # 2. Collect names and pictures
+    pictures = _pictures(images, results.worst_mistakes(MAX_MISTAKES), model)
+    inputs = {index: pixels for index, (_, pixels) in pictures.items()}
+    maps, note = draw_activation_maps(model, inputs, results.predicted)
     return ReportData(
         title=f"{data.name} · {architecture(model)}",
         classes=data.classes,
         results=results,
-        names=names,
+        names=_names(images, results.total),
         images=record.get("data", {}).get("images", {"val": results.total}),
         train_counts=_train_counts(data),
-        mistakes=_thumbnails(images, results.worst_mistakes(MAX_MISTAKES)),
+        mistakes={index: uri for index, (uri, _) in pictures.items()},
+        activation_maps={index: data_uri(image) for index, image in maps.items()},
+        activation_note=note,
         samples=_augmented_samples(data, model, record),
         mixed=_uses_mixup(record),
         parameters=sum(parameter.numel() for parameter in model.parameters()),
@@ -101,10 +107,14 @@ def collect_report_data(run: Path, data: Data) -> ReportData:
     )
 
 
-def predict_probabilities(
+def predict_classes(
     model: nn.Module, images: Images | Stream, record: Mapping[str, Any]
-) -> np.ndarray:
-    """Return (N, K) probabilities, computed with batch size, workers and device of the run."""
+) -> ClassificationResults:
+    """Return the predictions, computed with batch size, workers and device of the run.
+
+    Raises:
+        UserError: There is no image, or one cannot be read.
+    """
     settings = record.get("config", {})
     config = InferenceConfig(
         batch_size=settings.get("batch_size", 64),
@@ -112,7 +122,7 @@ def predict_probabilities(
         device=record.get("device", {}).get("accelerator", "auto"),
         precision=record.get("device", {}).get("precision", "auto"),
     )
-    # A stream is read a second time for the labels, so its order must not depend on workers.
+    # A stream is read a second time for thumbnails, so its order must not depend on workers.
     workers = 0 if isinstance(images, Stream) else config.choose_workers(images)
     transform = ImageTransform(build_eval_transform(data_config(model)))
     loader = build_inference_loader(images, transform, config.batch_size, workers)
@@ -120,15 +130,17 @@ def predict_probabilities(
     for batch, outputs in infer(ClassPredictor(model), loader, config, "Report", len(images)):
         if batch.failures:
             raise UserError(batch.failures[0][1])
-        found.append(outputs.numpy())
-    return np.concatenate(found) if found else np.empty((0, 0))
+        labels = batch.targets.cpu().numpy()
+        found.append(ClassificationResults.from_probabilities(outputs.numpy(), labels))
+    if not found:
+        raise UserError("there is no validation image: the report needs at least one.")
+    return ClassificationResults.concatenate(found)
 
 
-def _labels_and_names(images: Images | Stream) -> tuple[np.ndarray, Sequence[str]]:
+def _names(images: Images | Stream, number: int) -> Sequence[str]:
     if isinstance(images, Images):
-        return images.labels, [images.name(index) for index in range(len(images))]
-    labels = np.array([label for _, label in images], dtype=np.int64)
-    return labels, [f"image {number + 1}" for number in range(len(labels))]
+        return [images.name(index) for index in range(number)]
+    return [f"image {index + 1}" for index in range(number)]
 
 
 def _train_counts(data: Data) -> np.ndarray | None:
@@ -144,12 +156,19 @@ def _uses_mixup(record: Mapping[str, Any]) -> bool:
     return any(group.get(name) for group in groups for name in ("mixup", "cutmix"))
 
 
-def _thumbnails(images: Images | Stream, indices: Sequence[int]) -> dict[int, str]:
-    """Return thumbnails in the order of `indices`."""
+def _pictures(
+    images: Images | Stream, indices: Sequence[int], model: nn.Module
+) -> dict[int, tuple[str, Tensor]]:
+    """Return thumbnails, and the inputs of the model, in the order of `indices`."""
+    transform = build_eval_transform(data_config(model))
+
+    def convert(image: Image.Image) -> tuple[str, Tensor]:
+        return data_uri(image), transform(image)
+
     if isinstance(images, Images):
-        return {index: data_uri(images.image(index)) for index in indices}
+        return {index: convert(images.image(index)) for index in indices}
     wanted = set(indices)
-    found = {index: data_uri(image) for index, (image, _) in enumerate(images) if index in wanted}
+    found = {index: convert(image) for index, (image, _) in enumerate(images) if index in wanted}
     return {index: found[index] for index in indices}
 
 
@@ -177,14 +196,6 @@ def _augmented_samples(
     for index in by_class[places.astype(int)].tolist():
         uris = [data_uri(images.image(index))]
         for epoch in range(SAMPLE_EPOCHS):
-            uris.append(data_uri(_denormalize(samples[epoch, index][0], config)))
+            uris.append(data_uri(denormalize(samples[epoch, index][0], config)))
         found.append((f"{data.classes[images.labels[index]]}: {images.name(index)}", uris))
     return found
-
-
-def _denormalize(tensor: torch.Tensor, config: Mapping[str, Any]) -> Image.Image:
-    """Return a normalized (3, H, W) tensor as an image."""
-    mean = torch.tensor(config["mean"]).view(-1, 1, 1)
-    std = torch.tensor(config["std"]).view(-1, 1, 1)
-    pixels = ((tensor * std + mean).clamp(0, 1) * 255).round().byte()
-    return Image.fromarray(pixels.permute(1, 2, 0).numpy())

@@ -5,7 +5,7 @@ for few images and at 0 and 100 %.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 
 import numpy as np
@@ -16,7 +16,8 @@ from spectralvision.data.thresholds import (
     MIN_VAL_IMAGES_PER_CLASS,
     is_imbalanced,
 )
-from spectralvision.report.text import join_names, pluralize
+from spectralvision.report.text import MAX_NAME, join_names, pluralize, shorten
+from spectralvision.runs import format_count
 
 MAX_INTERVAL_WIDTH = 0.10  # of the accuracy; a wider one is a caveat
 
@@ -29,32 +30,62 @@ def wilson_interval(correct: int, total: int) -> tuple[float, float]:
     return float(bounds.low), float(bounds.high)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ClassificationResults:
-    """Predictions and labels of a set of images.
+    """Predictions and labels of a set of images; the memory is O(N + K).
 
     Attributes:
-        probabilities: (N, K), rows sum to 1.
+        num_classes: K.
         labels: (N,) true classes.
+        predicted: (N,) most probable classes.
+        confidences: (N,) probabilities of the predicted classes.
+        true_probabilities: (N,) probabilities of the true classes.
+        is_top5: (N,) whether the true class is among the five most probable.
     """
 
-    probabilities: np.ndarray
+    num_classes: int
     labels: np.ndarray
+    predicted: np.ndarray
+    confidences: np.ndarray
+    true_probabilities: np.ndarray
+    is_top5: np.ndarray
 
-    @cached_property
-    def predicted(self) -> np.ndarray:
-        """(N,) most probable class of each image."""
-        return self.probabilities.argmax(axis=1)
+    @classmethod
+    def from_probabilities(
+        cls, probabilities: np.ndarray, labels: np.ndarray
+    ) -> "ClassificationResults":
+        """Return the results of (N, K) probabilities, whose rows sum to 1, and (N,) labels."""
+        rows = np.arange(len(labels))
+        predicted = probabilities.argmax(axis=1)
+        last = min(5, probabilities.shape[1] - 1)
+        five = np.argpartition(-probabilities, last, axis=1)[:, :5]
+        return cls(
+            num_classes=probabilities.shape[1],
+            labels=labels,
+            predicted=predicted,
+            confidences=probabilities[rows, predicted],
+            true_probabilities=probabilities[rows, labels],
+            is_top5=(five == labels[:, None]).any(axis=1),
+        )
+
+    @classmethod
+    def concatenate(cls, batches: Sequence["ClassificationResults"]) -> "ClassificationResults":
+        """Return the results of all images of some batches, at least one."""
+        names = [one.name for one in fields(cls) if one.name != "num_classes"]
+        arrays = {
+            name: np.concatenate([getattr(batch, name) for batch in batches]) for name in names
+        }
+        return cls(num_classes=batches[0].num_classes, **arrays)
 
     @property
     def total(self) -> int:
         """N, the number of images."""
         return len(self.labels)
 
-    @property
+    @cached_property
     def correct(self) -> int:
         """Number of images whose predicted class is the true one."""
-        return int((self.predicted == self.labels).sum())
+        return int(self.hits.sum())
 
     @property
     def accuracy(self) -> float:
@@ -64,32 +95,52 @@ class ClassificationResults:
     @property
     def top5(self) -> float | None:
         """Fraction of images whose true class is among the five most probable; None if K <= 5."""
-        if self.probabilities.shape[1] <= 5:
-            return None
-        five = np.argpartition(-self.probabilities, 5, axis=1)[:, :5]
-        return float((five == self.labels[:, None]).any(axis=1).mean())
+        return None if self.num_classes <= 5 else float(self.is_top5.mean())
 
     @cached_property
-    def confusion(self) -> np.ndarray:
-        """(K, K) counts: rows are true classes, columns are predicted classes."""
-        num = self.probabilities.shape[1]
+    def hits(self) -> np.ndarray:
+        """(K,) number of images of each class that are classified correctly."""
+        return self._count(self.labels[self.predicted == self.labels])
+
+    @cached_property
+    def counts(self) -> np.ndarray:
+        """(K,) number of images of each class."""
+        return self._count(self.labels)
+
+    @cached_property
+    def predictions(self) -> np.ndarray:
+        """(K,) number of images that are predicted as each class."""
+        return self._count(self.predicted)
+
+    def _count(self, classes: np.ndarray) -> np.ndarray:
+        return np.bincount(classes, minlength=self.num_classes)
+
+    def confusion_matrix(self) -> np.ndarray:
+        """Return (K, K) counts: rows are true classes, columns are predicted classes."""
+        num = self.num_classes
         cells = np.bincount(self.labels * num + self.predicted, minlength=num * num)
         return cells.reshape(num, num)
 
-    @property
-    def counts(self) -> np.ndarray:
-        """(K,) number of images of each class."""
-        return self.confusion.sum(axis=1)
+    @cached_property
+    def confusions(self) -> list[tuple[int, int, int]]:
+        """All (true class, predicted class, number of images) that differ, most frequent first."""
+        wrong = self.predicted != self.labels
+        pairs = self.labels[wrong] * self.num_classes + self.predicted[wrong]
+        cells, counts = np.unique(pairs, return_counts=True)
+        order = np.argsort(-counts, kind="stable")
+        truth, predicted = np.divmod(cells[order], self.num_classes)
+        columns = (truth.tolist(), predicted.tolist(), counts[order].tolist())
+        return list(zip(*columns, strict=True))
 
-    @property
+    @cached_property
     def recall(self) -> np.ndarray:
         """(K,) fraction of the images of a class predicted correctly; nan without images."""
-        return _divide(self.confusion.diagonal(), self.counts)
+        return _divide(self.hits, self.counts)
 
-    @property
+    @cached_property
     def precision(self) -> np.ndarray:
         """(K,) fraction of the predictions of a class that are correct; nan without predictions."""
-        return _divide(self.confusion.diagonal(), self.confusion.sum(axis=0))
+        return _divide(self.hits, self.predictions)
 
     @property
     def balanced_accuracy(self) -> float:
@@ -99,7 +150,7 @@ class ClassificationResults:
     @property
     def confidence(self) -> float:
         """Mean probability of the predicted class."""
-        return float(self.probabilities.max(axis=1).mean())
+        return float(self.confidences.mean())
 
     @property
     def majority_baseline(self) -> float:
@@ -109,23 +160,13 @@ class ClassificationResults:
     def rank_classes(self) -> list[int]:
         """Return the classes that have images, by descending recall, then number of images."""
         present = np.flatnonzero(self.counts)
-        recall = self.recall
-        counts = self.counts
-        return sorted(map(int, present), key=lambda label: (-recall[label], -counts[label], label))
-
-    def top_confusions(self, limit: int) -> list[tuple[int, int, int]]:
-        """Return the most frequent (true class, predicted class, number of images)."""
-        wrong = self.confusion.copy()
-        np.fill_diagonal(wrong, 0)
-        order = np.argsort(-wrong, axis=None, kind="stable")[:limit]
-        pairs = [divmod(int(cell), len(wrong)) for cell in order]
-        counted = [(truth, predicted, int(wrong[truth, predicted])) for truth, predicted in pairs]
-        return [confusion for confusion in counted if confusion[2]]
+        order = np.lexsort((present, -self.counts[present], -self.recall[present]))
+        return [int(label) for label in present[order]]
 
     def worst_mistakes(self, limit: int) -> list[int]:
         """Return the misclassified images by ascending probability of the true class."""
         wrong = np.flatnonzero(self.predicted != self.labels)
-        order = np.argsort(self.probabilities[wrong, self.labels[wrong]], kind="stable")
+        order = np.argsort(self.true_probabilities[wrong], kind="stable")
         return [int(index) for index in wrong[order][:limit]]
 
 
@@ -177,8 +218,9 @@ def _class_size_caveats(results: ClassificationResults, classes: Sequence[str]) 
     names = join_names([classes[int(label)] for label in few])
     verb = "has" if len(few) == 1 else "have"
     return [
-        f"{len(few)} of {len(classes)} classes {verb} fewer than {MIN_VAL_IMAGES_PER_CLASS} "
-        f"validation images ({names}): per-class metrics are not reliable there."
+        f"{format_count(len(few))} of {pluralize(len(classes), 'class')} {verb} fewer than "
+        f"{MIN_VAL_IMAGES_PER_CLASS} validation images ({names}): per-class metrics are not "
+        "reliable there."
     ]
 
 
@@ -198,7 +240,8 @@ def _imbalance_caveats(classes: Sequence[str], train_counts: np.ndarray | None) 
     most = int(train_counts.argmax())
     least = int(train_counts.argmin())
     return [
-        f"The classes are imbalanced: {int(train_counts[most])} training images of "
-        f"{classes[most]}, {int(train_counts[least])} of {classes[least]}. The accuracy is mostly "
+        f"The classes are imbalanced: {pluralize(int(train_counts[most]), 'training image')} of "
+        f"{shorten(classes[most], MAX_NAME)}, {format_count(int(train_counts[least]))} of "
+        f"{shorten(classes[least], MAX_NAME)}. The accuracy is mostly "
         "that of the large classes: see the per-class metrics."
     ]

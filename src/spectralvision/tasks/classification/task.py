@@ -26,6 +26,7 @@ from spectralvision.models.affnet import CIFAR10
 from spectralvision.report import Findings
 from spectralvision.tasks.base import Row, Table, Task, Transform
 from spectralvision.tasks.classification import evaluate, predict
+from spectralvision.tasks.classification.class_tables import write_class_tables
 from spectralvision.tasks.classification.config import ClassificationConfig
 from spectralvision.tasks.classification.data import (
     check_data,
@@ -195,4 +196,6 @@ class ClassificationTask(Task):
     # Report
 
     def findings(self, run: Path, data: Data) -> Findings:
-        return build_findings(collect_report_data(run, data))
+        found = collect_report_data(run, data)
+        write_class_tables(run, found.results, found.classes, found.train_counts)
+        return build_findings(found)
