@@ -106,3 +106,22 @@ def test_folders_of_images_use_the_same_words(tmp_path):
     image_folder(tmp_path / "training", 1)
     with pytest.raises(UserError, match=r"has the same split twice \(Training, training\)"):
         open_data(str(tmp_path))
+
+
+def test_folders_with_split_words_that_have_classes_are_splits(tmp_path):
+    """Otherwise `photos-train` and `photos-test` would be two classes, and test images trained on.
+
+    Classes may have such words in their names, as they have no folders.
+    """
+    image_folder(tmp_path / "photos-train", 2)
+    image_folder(tmp_path / "photos-test", 1)
+    splits = open_data(str(tmp_path)).splits
+    assert {name: len(images) for name, images in splits.items()} == {"train": 6, "test": 3}
+    image_folder(tmp_path / "more-train", 1)
+    with pytest.raises(UserError, match=r"the same split twice \(more-train, photos-train\)"):
+        open_data(str(tmp_path))
+    things = image_folder(tmp_path / "things", 2, classes=("red", "blue"))
+    (things / "red").rename(things / "test tube")
+    (things / "blue").rename(things / "train station")
+    data = open_data(str(things))
+    assert (data.classes, list(data.splits)) == (("test tube", "train station"), ["all"])

@@ -11,7 +11,12 @@ from typing import NamedTuple, Protocol
 
 from spectralvision.data.find_images import FolderFiles, is_image_file, scan_folder, subfolders
 from spectralvision.data.image_formats import describe_left_out, unreadable_suffixes
-from spectralvision.data.split_names import SPLIT_OF_WORD, SPLITS, require_distinct_splits
+from spectralvision.data.split_names import (
+    SPLIT_OF_WORD,
+    SPLITS,
+    find_split_word,
+    require_distinct_splits,
+)
 from spectralvision.runs import UserError
 
 
@@ -134,7 +139,9 @@ def normalize_class(name: str) -> str:
 def _split_folders(tree: Tree, top: str) -> dict[str, str]:
     """Return the folder of each split, or `top` itself as `all`."""
     all_folders = tree.subfolders(top)
-    folders = [name for name in all_folders if name.lower() in SPLIT_OF_WORD]
+    folders = {name: name.lower() for name in all_folders if name.lower() in SPLIT_OF_WORD}
+    if not folders:
+        folders = _find_named_splits(tree, top, all_folders)
     if not folders:
         return {"all": top}
     require_distinct_splits(tree.locate(top), folders)
@@ -144,7 +151,19 @@ def _split_folders(tree: Tree, top: str) -> dict[str, str]:
             f"{tree.locate(top)} has other folders beside its splits ({', '.join(others[:5])}): "
             "move them elsewhere."
         )
-    return {SPLIT_OF_WORD[name.lower()]: f"{top}{name}/" for name in folders}
+    return {SPLIT_OF_WORD[word]: f"{top}{name}/" for name, word in folders.items()}
+
+
+def _find_named_splits(tree: Tree, top: str, folders: Sequence[str]) -> dict[str, str]:
+    """Return the split word of each folder, as of `flowers-train`, if all are splits by their name.
+
+    Classes may have such names too, but no folders of classes in them.
+    """
+    words = {name: find_split_word(name) for name in folders}
+    found = {name: word for name, word in words.items() if word}
+    if len(found) < len(folders) or not all(tree.subfolders(f"{top}{name}/") for name in folders):
+        return {}
+    return found
 
 
 def _files_by_class(tree: Tree, root: str, left_out: Counter[str]) -> dict[str, list[str]]:

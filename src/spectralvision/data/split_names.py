@@ -1,7 +1,7 @@
 """The split that the name of a file or folder states: `train`, `val` or `test`."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from spectralvision.runs import UserError
@@ -54,7 +54,7 @@ def group_by_split(root: Path, files: Sequence[Path]) -> dict[str, list[Path]]:
             f"{stray} belongs to no split, but others do: put train, val or test into its name."
         )
     splits = {file: SPLIT_OF_WORD[word] for file, word in words.items() if word}
-    require_distinct_splits(root, filter(None, words.values()))
+    require_distinct_splits(root, {word: word for word in words.values() if word})
     return {
         split: [file for file in files if splits[file] == split]
         for split in SPLITS
@@ -62,11 +62,10 @@ def group_by_split(root: Path, files: Sequence[Path]) -> dict[str, list[Path]]:
     }
 
 
-def require_distinct_splits(root: str | Path, words: Iterable[str]) -> None:
-    """Raise `UserError` if two different words, or spellings, stand for the same split."""
-    words = set(words)
+def require_distinct_splits(root: str | Path, words: Mapping[str, str]) -> None:
+    """Raise `UserError` if two names, given with their split words, stand for the same split."""
     for split in SPLITS:
-        same = sorted(word for word in words if SPLIT_OF_WORD[word.lower()] == split)
+        same = sorted(name for name, word in words.items() if SPLIT_OF_WORD[word] == split)
         if len(same) > 1:
             raise UserError(
                 f"{root} has the same split twice ({', '.join(same)}): keep one of them."
