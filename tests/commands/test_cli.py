@@ -232,6 +232,8 @@ WORDS = {
     "evaluate --model run --data digits --top-k 2": "evaluate has no option --top-k: see "
     "`spectralvision evaluate --help`.",
     "predict": "predict takes either image files and folders, or --data.",
+    "predict x.png --num-images 3": "--num-images is for --data, not for image files.",
+    "predict x.png --image-column img": "--image-column is for --data, not for image files.",
     "predict a.png --data digits": "predict takes either image files and folders, or --data.",
     "predict a.png": "a.png does not exist.",
     "predict a.png --csv --json": "predict prints either --csv or --json.",

@@ -24,6 +24,8 @@ from spectralvision_cli.parser import parse, value_of
 
 NUM_IMAGES = 8
 """Images of a data set that are shown by default."""
+DATA_SETTINGS = ("data_dir", "split", "num_images", "image_column", "label_column")
+"""Options that have no meaning for image files."""
 
 
 class Predict(Command[PredictOptions]):
@@ -52,6 +54,9 @@ class Predict(Command[PredictOptions]):
         options = self.options
         if bool(options.paths) == bool(options.data):
             raise UserError("predict takes either image files and folders, or --data.")
+        given = [name for name in DATA_SETTINGS if getattr(options, name) is not None]
+        if options.paths and given:
+            raise UserError(f"--{given[0].replace('_', '-')} is for --data, not for image files.")
         shard = self._shard()
         out = Path(options.out).expanduser() if options.out else None
         if out is not None and shard == (1, 1):
