@@ -83,6 +83,11 @@ def suggest(name: str, known: Iterable[str], what: str) -> str:
     return f"{what} {', '.join(names)}."
 
 
+def expand_user(path: str | Path) -> Path:
+    """Return a path with the home folder for `~`; that of an unknown user is kept as it is."""
+    return Path(os.path.expanduser(path))
+
+
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
     """Yield a temporary file beside `path` that replaces `path` if the block succeeds."""
@@ -166,7 +171,7 @@ def require_empty_dir(out: str | Path | None) -> None:
     Raises:
         UserError: It is a file, or a folder that is not empty.
     """
-    folder = Path(out).expanduser() if out is not None else None
+    folder = expand_user(out) if out is not None else None
     if folder and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder} exists and is not an empty folder: name another with --out.")
 
@@ -180,7 +185,7 @@ def create_run_folder(name: str, out: str | Path | None = None, root: str | Path
     try:
         if out is not None:
             require_empty_dir(out)
-            folder = Path(out).expanduser()
+            folder = expand_user(out)
             folder.mkdir(parents=True, exist_ok=True)
             return folder
         base = Path(root) / (re.sub(r"[^\w.-]+", "-", name).strip("-.") or "run")

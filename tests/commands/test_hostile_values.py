@@ -5,6 +5,7 @@ import re
 import pytest
 
 from spectralvision.cli import COMMANDS, main
+from spectralvision.data.open_data import WHAT_IS_READ
 from spectralvision.runs import UserError
 from spectralvision.tasks.classification.config import ClassificationConfig
 from spectralvision_cli.fields import read_fields
@@ -93,6 +94,8 @@ def test_the_other_verbs(name):
          "--input-size?"),
         ("train --data x --learning_rate 1", "train has no option --learning_rate: did you mean "
          "--lr?"),
+        ("train --data ~nosuchuser/x",
+         f"~nosuchuser/x does not exist: --data takes {WHAT_IS_READ}."),
         ("train /photos", "train takes its data as an option: did you mean --data /photos?"),
         ("train finetune /photos", "train takes its data as an option: did you mean --data "
          "/photos?"),

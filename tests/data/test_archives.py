@@ -332,3 +332,8 @@ def test_the_content_of_a_compressed_tar_is_not_pickled(tmp_path, photos):
     copy = pickle.loads(pickle.dumps(images))  # as a spawned worker gets it
     assert len(copy) == 3 * len(COLOURS)
     assert np.array_equal(pixels(copy), pixels(images))
+
+
+def test_a_top_folder_that_names_a_split_is_the_split(tmp_path, photos):
+    archive = pack(photos, tmp_path / "photos.zip", top="flowers-train/")
+    assert list(open_data(str(archive)).splits) == ["train"]

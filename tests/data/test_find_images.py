@@ -49,6 +49,7 @@ def test_training_runs_among_the_classes_are_no_classes(photos):
     assert open_data(str(photos)).classes == tuple(COLOURS)
     picture("red", 9).save(photos / "runs" / "9.png")
     (photos / "runs" / "photos-affnet_et" / "run.json").unlink()
+    (photos / "red" / "run.json").write_text("{}")
     assert open_data(str(photos)).classes == (*COLOURS, "runs")  # people who run
 
 
@@ -156,3 +157,21 @@ def test_other_formats_are_counted_by_suffix(photos):
     found = scan_folder(photos / "red")
     assert found.left_out.keys() >= {".mov", ".cr2", ".svg"}
     assert (found.left_out[".mov"], found.left_out[".svg"], found.left_out[".txt"]) == (1, 1, 0)
+
+
+def test_many_classes_are_found_in_linear_time(tmp_path, monkeypatch):
+    """The folders of the others are resolved once, not once for each class."""
+    calls: list[object] = []
+    realpath = os.path.realpath
+    monkeypatch.setattr(
+        os.path, "realpath", lambda path, **kw: calls.append(path) or realpath(path, **kw)
+    )
+    counts = []
+    for classes in (20, 40):
+        root = tmp_path / str(classes)
+        for number in range(classes):
+            image_folder(root / f"{number:02}", 1, classes=("red",))
+        calls.clear()
+        assert len(open_data(str(root)).classes) == classes
+        counts.append(len(calls))
+    assert 0 < counts[0] < counts[1] < 2.1 * counts[0]

@@ -6,6 +6,7 @@ import os
 import numpy as np
 import pytest
 
+from spectralvision.data import label_files
 from spectralvision.data.open_data import open_data
 from spectralvision.data.splits import split_train_val
 from spectralvision.data.validate_images import validate_images
@@ -223,3 +224,14 @@ def test_a_file_that_is_not_regular_is_rejected(folder):
     (folder / "labels.csv").symlink_to("/dev/zero")
     with pytest.raises(UserError, match=r"labels\.csv cannot be read \(not a regular file\)"):
         open_data(str(folder))
+
+
+def test_a_class_in_parentheses_is_one_label(folder):
+    rows = [(file, "(other)" if label == "red" else label) for file, label in ROWS]
+    assert "(other)" in open_data(str(write(folder, rows))).classes
+
+
+def test_the_number_of_rows_is_bounded(folder, monkeypatch):
+    monkeypatch.setattr(label_files, "MAX_ROWS", 3)
+    with pytest.raises(UserError, match="lists more than 3 images: divide it"):
+        open_data(str(write(folder)))

@@ -145,7 +145,10 @@ def test_labels_follow_the_class_names_of_the_model(tmp_path):
             lambda root: image_folder(root / "data", 0),
             r"contains no images: add some, or remove the folder",
         ),
-        (lambda root: root.joinpath("a.rar").write_text(""), "is a file: --data takes"),
+        (
+            lambda root: root.joinpath("a.rar").write_text(""),
+            "is a file of another kind: --data takes",
+        ),
         (lambda root: None, "does not exist: --data takes"),
     ],
 )

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from spectralvision.data.open_data import open_data
-from spectralvision.data.splits import Data
+from spectralvision.data.splits import Data, split_train_val
 from spectralvision.runs import UserError
 from spectralvision.tasks.classification.data import describe_problems
 from tests.helpers.pictures import class_label, color_of, shard, table_file
@@ -141,3 +141,13 @@ def test_class_names_without_metadata_leave_out_missing_labels(tmp_path):
     data = open_data(str(tmp_path))
     assert data.classes == ("a", "b")
     assert data.split("train").labels.tolist() == [1, 0]
+
+
+def test_a_validation_split_without_labels_is_replaced(tmp_path):
+    shard(tmp_path / "train.parquet", [0, 1] * 5)
+    shard(tmp_path / "validation.parquet", [-1] * 4)
+    data = open_data(str(tmp_path))
+    with pytest.raises(UserError, match="no labels in its split 'val'"):
+        data.split("val")
+    divided = split_train_val(data, 0.2, seed=0)
+    assert (len(divided.split("train")), len(divided.split("val"))) == (8, 2)

@@ -214,3 +214,12 @@ def test_a_saved_file_that_decompresses_to_too_much(tmp_path, small_bound):
     write_images(folder / "x.arrow", pa.array([bytes(10**6)] * 4), compression="zstd")
     with pytest.raises(UserError, match=r"x\.arrow takes more than 1\.0 MiB of memory"):
         open_data(str(folder))
+
+
+def test_two_links_to_one_shard_elsewhere_count_once(tmp_path):
+    shard(tmp_path / "store" / "a.parquet", [0, 1, 0, 1])
+    folder = tmp_path / "data"
+    folder.mkdir()
+    for name in ("one.parquet", "two.parquet"):
+        (folder / name).symlink_to(tmp_path / "store" / "a.parquet")
+    assert len(open_data(str(folder)).split("all")) == 4

@@ -109,3 +109,14 @@ def test_training_leaves_such_rows_out(folder):
     assert {one.image for one in unreadable} == {"x.parquet#8", "x.parquet#9"}
     assert all("which is not below the folder" in one.reason for one in unreadable)
     assert np.concatenate([split.labels for split in data.splits.values()]).sum() == 4
+
+
+def test_a_path_that_is_not_text_is_one_bad_image(folder):
+    paths = pa.array([b"\xff.png", b"red.png"], pa.binary()).cast(pa.string(), safe=False)
+    content = pa.array([None, encoded(picture("red", 0))], pa.binary())
+    column = pa.StructArray.from_arrays([content, paths], names=["bytes", "path"])
+    table_file(folder / "odd" / "data.parquet", image=column, label=pa.array([0, 1]))
+    images = open_data(str(folder / "odd")).split("all")
+    with pytest.raises(UserError, match="data.parquet#0 has a path that is not UTF-8"):
+        images.image(0)
+    assert color_of(images.image(1)) == "red"

@@ -82,7 +82,7 @@ def test_names_of_metadata_number_text_too(tmp_path):
         ("eel", "dog", "cat"),
         [1, 2, 0, 2],
     )
-    with pytest.raises(UserError, match=r"has the label eel, outside of its 2 classes"):
+    with pytest.raises(UserError, match=r"has the label .eel., outside of its 2 classes"):
         read(tmp_path, WORDS, metadata=class_label("label", names[1:]))
 
 

@@ -125,3 +125,16 @@ def test_folders_with_split_words_that_have_classes_are_splits(tmp_path):
     (things / "blue").rename(things / "train station")
     data = open_data(str(things))
     assert (data.classes, list(data.splits)) == (("test tube", "train station"), ["all"])
+
+
+@pytest.mark.parametrize(
+    "word", ["trainset", "train_set", "trainData", "train-images", "TRAIN2017"]
+)
+def test_words_that_are_written_together(word):
+    assert find_split_word(word) == "train"
+
+
+def test_a_class_may_name_two_splits(tmp_path):
+    things = image_folder(tmp_path / "things", 2, classes=("red", "blue"))
+    (things / "red").rename(things / "test-train")
+    assert open_data(str(things)).classes == ("blue", "test-train")

@@ -79,3 +79,12 @@ def test_a_run_records_the_rate_that_was_found(tmp_path, capsys):
     found = next(index for index, line in enumerate(lines) if line.startswith(start))
     assert f"learning rate {rate:g}," in " ".join(lines[found + 1 :])
     assert not any("best initial lr" in line or "weights_only" in line for line in lines)
+
+
+def test_accumulated_batches_count_as_one_point():
+    losses = 2 - 1 / (1 + np.exp(-4 * (np.log10(RATES) + 3)))
+    noise = np.random.default_rng(0).normal(0, 0.3, (len(RATES), 16))
+    pairs = [(rate, loss + one) for rate, loss, row in zip(RATES, losses, noise, strict=True)
+             for one in row]  # fmt: skip
+    assert np.log10(steepest_rate(pairs)) == pytest.approx(-3, abs=0.3)
+    assert steepest_rate([(1e-5, 2.0)] * 200) is None

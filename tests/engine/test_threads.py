@@ -99,3 +99,12 @@ def test_a_run_says_why_it_uses_fewer_threads():
     assert describe_threads(3, 2, Path("run")) == [
         "note   computing with 3 threads, as when the run was started"
     ]
+
+
+def test_idle_cores_are_used_inside_a_block(machine, monkeypatch):
+    machine(3.0)
+    chosen = []
+    monkeypatch.setattr(torch, "set_num_threads", chosen.append)
+    with pytest.raises(KeyError), threads.idle_threads():
+        raise KeyError
+    assert chosen == [3, 8]

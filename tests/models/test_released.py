@@ -182,3 +182,11 @@ def test_the_wavelet_taps_saved_by_the_released_code_are_ignored() -> None:
     assert torch.equal(model.head.weight, rule.state(meta)["head.weight"])
     with pytest.raises(ValueError, match="1 unknown ones"):
         sv.load_released(model, rule.state(meta) | {"block1.0.attn.xfm.other": torch.zeros(1)})
+
+
+def test_containers_that_never_end_and_names_that_are_no_text(state: dict) -> None:
+    endless: dict = {}
+    endless["state_dict"] = endless
+    for content in (endless, {1: state["w1"]}, {"state_dict": {("a",): state["w1"]}}):
+        with pytest.raises(ValueError, match="not a state dict of tensors"):
+            sv.load_released(AdaptiveFrequencyFilter(64), content)

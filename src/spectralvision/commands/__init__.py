@@ -109,7 +109,7 @@ def inference_config(options: ComputeOptions, devices: int = 1) -> "InferenceCon
     )
 
 
-def shard_columns(options: DataOptions, model: str) -> Columns:
+def columns_of(options: DataOptions, model: str) -> Columns:
     """Return the columns of shards: those given, or else those that a run was trained on."""
     from spectralvision.engine.model_io import run_of
     from spectralvision.engine.run_record import recorded_columns

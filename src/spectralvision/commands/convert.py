@@ -1,5 +1,6 @@
 """`spectralvision convert`."""
 
+from shlex import quote
 from typing import Any, ClassVar
 
 from spectralvision.commands import Command, print_line
@@ -33,5 +34,5 @@ class Convert(Command[ConvertOptions]):
         )
         if result["num_classes"] == 1000:
             print(f"classes  ImageNet's{reported}")
-        print_line(f"next     spectralvision predict PHOTO.jpg --model {run} --top-k 5")
-        print_line(f"         spectralvision evaluate --model {run} --data IMAGENET")
+        print_line(f"next     spectralvision predict PHOTO.jpg --model {quote(run)} --top-k 5")
+        print_line(f"         spectralvision evaluate --model {quote(run)} --data IMAGENET")

@@ -6,13 +6,13 @@ from typing import Any, ClassVar
 
 from spectralvision.commands import (
     Command,
+    columns_of,
     inference_config,
     is_first_process,
     print_line,
     print_table,
     report_left_out,
     require_train_packages,
-    shard_columns,
 )
 from spectralvision.runs import UserError, check_ranges, format_rate
 from spectralvision.tasks.registry import task_of
@@ -59,6 +59,7 @@ class Evaluate(Command[EvaluateOptions]):
         # 2. Find all models before the first one runs
         from spectralvision.engine.model_io import find_model
         from spectralvision.engine.progress import show_status
+        from spectralvision.engine.threads import idle_threads
         from spectralvision.tasks.evaluation import evaluate
 
         for name in options.model:
@@ -72,12 +73,14 @@ class Evaluate(Command[EvaluateOptions]):
 
         # 3. Evaluate them one after the other
         with show_status(f"Finding the images of {options.data}"):
-            columns = shard_columns(options, options.model[0])
+            columns = columns_of(options, options.model[0])
             data = self.task.open(options.data, options.data_dir, options.num_classes, columns)
         report_left_out(data.facts.get("left_out", {}))
-        results = [
-            evaluate(name, data, options.split, config, self.task_options) for name in options.model
-        ]
+        with idle_threads(options.devices):
+            results = [
+                evaluate(name, data, options.split, config, self.task_options)
+                for name in options.model
+            ]
         return results[0] if len(results) == 1 else {"evaluations": results}
 
     def is_silent(self) -> bool:

@@ -3,20 +3,20 @@
 import re
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from contextlib import nullcontext
 from typing import Any, ClassVar
 
 from spectralvision.commands import (
     Command,
+    columns_of,
     inference_config,
     print_csv,
     print_line,
     print_table,
     report_left_out,
     require_train_packages,
-    shard_columns,
 )
-from spectralvision.runs import UserError, format_count, format_rate
+from spectralvision.runs import UserError, expand_user, format_count, format_rate
 from spectralvision.tasks.registry import task_of
 from spectralvision_cli.help_screens import describe, verb_help
 from spectralvision_cli.options.predict import BUNDLED_MODEL, PredictOptions
@@ -58,7 +58,7 @@ class Predict(Command[PredictOptions]):
         if options.paths and given:
             raise UserError(f"--{given[0].replace('_', '-')} is for --data, not for image files.")
         shard = self._shard()
-        out = Path(options.out).expanduser() if options.out else None
+        out = expand_user(options.out) if options.out else None
         if out is not None and shard == (1, 1):
             from spectralvision.engine.output_shards import check_out
 
@@ -72,13 +72,16 @@ class Predict(Command[PredictOptions]):
 
         # 3. Predict
         from spectralvision.engine.predict_to_file import predict_to_file
+        from spectralvision.engine.threads import idle_threads
         from spectralvision.tasks.prediction import Predictor, predict
 
         predictor = Predictor(options.model, self.task_options, inference_config(options))
-        if out is None:
-            result = predict(predictor, images, label)
-        else:
-            result = predict_to_file(predictor, images, out, label, shard)
+        is_long = len(images) > options.batch_size
+        with idle_threads() if is_long else nullcontext():
+            if out is None:
+                result = predict(predictor, images, label)
+            else:
+                result = predict_to_file(predictor, images, out, label, shard)
         return {"model": options.model, **result, "left_out": dict(images.left_out)}
 
     def _find_images(self) -> tuple[Any, Callable[[int], str | None] | None]:
@@ -93,7 +96,7 @@ class Predict(Command[PredictOptions]):
         number = options.num_images
         if number is None and not options.out:
             number = NUM_IMAGES
-        columns = shard_columns(options, options.model)
+        columns = columns_of(options, options.model)
         data, images = select_images(
             options.model, options.data, options.data_dir, options.split, number, columns
         )

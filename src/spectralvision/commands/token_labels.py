@@ -1,15 +1,16 @@
 """`spectralvision token-labels`."""
 
 import sys
+from shlex import join, quote
 from typing import Any, ClassVar
 
 from spectralvision.commands import (
     Command,
+    columns_of,
     inference_config,
     print_line,
     report_left_out,
     require_train_packages,
-    shard_columns,
 )
 from spectralvision.runs import format_duration
 from spectralvision_cli.options.token_labels import TokenLabelsOptions
@@ -25,14 +26,16 @@ class TokenLabels(Command[TokenLabelsOptions]):
         """Write the label maps."""
         require_train_packages()
         from spectralvision.data.open_data import open_data
+        from spectralvision.engine.threads import idle_threads
         from spectralvision.tasks.classification.token_labels.generate import generate_label_maps
 
         options = self.options
-        columns = shard_columns(options, options.teacher)
+        columns = columns_of(options, options.teacher)
         data = open_data(options.data, options.data_dir, columns=columns)
         report_left_out(data.facts.get("left_out", {}))
         config = inference_config(options)
-        return generate_label_maps(options.teacher, data, options.out, options.split, config)
+        with idle_threads():
+            return generate_label_maps(options.teacher, data, options.out, options.split, config)
 
     def show(self, result: dict[str, Any]) -> None:
         """Print where the maps are, what they contain, and how to train with them."""
@@ -53,11 +56,11 @@ class TokenLabels(Command[TokenLabelsOptions]):
             )
         print(f"time     {format_duration(result['seconds'])}")
         options = self.options
-        data = f"{options.data} --data-dir {options.data_dir}" if options.data_dir else options.data
-        data = " ".join([data, *shard_columns(options, options.teacher).options()])
+        words = [options.data, *(["--data-dir", options.data_dir] if options.data_dir else [])]
+        data = join([*words, *columns_of(options, options.teacher).options()])
         print_line(
             f"next     spectralvision train --data {data} --model svt_h_s "
-            f"--label-maps {result['out']}"
+            f"--label-maps {quote(result['out'])}"
         )
 
     def conclude(self, result: dict[str, Any]) -> int:

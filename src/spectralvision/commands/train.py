@@ -1,6 +1,7 @@
 """`spectralvision train`."""
 
 from collections.abc import Sequence
+from shlex import quote
 from typing import Any, ClassVar
 
 from spectralvision.commands import (
@@ -92,9 +93,10 @@ class Train(Command[TrainOptions]):
     def _show_next(self, run: str) -> None:
         """Print the commands that use the run."""
         config = self.config
-        data = f"--data {config.data}"
-        data += f" --data-dir {config.data_dir}" if config.data_dir else ""
+        data = f"--data {quote(config.data)}"
+        data += f" --data-dir {quote(config.data_dir)}" if config.data_dir else ""
         data += f" --num-classes {config.num_classes}" if config.num_classes else ""
+        run = quote(run)
         print_line(f"next     spectralvision evaluate --model {run} {data}")
         if not config.num_classes:  # a stream has no image with a number
             print_line(f"         spectralvision predict --model {run} {data}")
@@ -120,8 +122,8 @@ class Train(Command[TrainOptions]):
         print("         slightly optimistic: the best epoch of each fold was chosen on its images")
         print(f"time     {format_duration(result['seconds'])}")
         print_line(
-            f"next     spectralvision train --data {self.config.data} ... without --folds trains "
-            "the model to use"
+            f"next     spectralvision train --data {quote(self.config.data)} ... without --folds "
+            "trains the model to use"
         )
 
 

@@ -36,7 +36,7 @@ SUFFIXES = (".zip", ".tar", *UNPACKERS)
 MAX_UNPACKED_BYTES = 2**30
 """Of a compressed tar archive, which is unpacked in memory as it has no random access."""
 MAX_RATIO = 200
-"""How many times larger than compressed a member, or all of them, may be."""
+"""How many times larger than compressed a member of a zip archive, or all of them, may be."""
 MIN_BOMB_BYTES = 2**24
 """Below this, members may be compressed any number of times."""
 
@@ -143,7 +143,10 @@ class ZipFormat(ArchiveFormat):
         # 2. Unpack no more than the archive says that there is
         if member.is_deflated:
             unpacker = zlib.decompressobj(-zlib.MAX_WBITS)
-            content = unpacker.decompress(content, member.size + 1)
+            try:
+                content = unpacker.decompress(content, member.size + 1)
+            except zlib.error as error:
+                raise ValueError("damaged in the archive") from error
         is_right = signature == b"PK\3\4" and len(content) == member.size
         if not is_right or zlib.crc32(content) != member.crc:
             raise ValueError("damaged in the archive")

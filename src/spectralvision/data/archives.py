@@ -1,13 +1,12 @@
 """Image files in zip and tar archives, read in memory: nothing is extracted.
 
 Guarantees against hostile archives: links, devices, absolute names and `..` are rejected; the
-number of members, the bytes of each, and how far they are compressed are bounded. Every read opens
-the archive itself, so that threads and processes share no position in it.
+number of members, the bytes of each, and how far those of zip archives are compressed are bounded.
+Every read opens the archive itself, so that threads and processes share no position in it.
 """
 
 import os
 import re
-import zlib
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -26,7 +25,7 @@ from spectralvision.data.image_files import (
 )
 from spectralvision.data.image_formats import readable_suffixes, unreadable_suffixes
 from spectralvision.data.images import Images
-from spectralvision.data.split_names import SPLIT_OF_WORD
+from spectralvision.data.split_names import find_split_word
 from spectralvision.runs import UserError, format_count
 
 MAX_MEMBERS = 2_000_000
@@ -41,7 +40,7 @@ class Archive:
         UserError: The archive cannot be read, or has members that are not read.
     """
 
-    nothing = "no images"
+    empty_description = "no images"
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -113,7 +112,11 @@ class Archive:
         names = (name[len(below) :] for name in self._below(below))
         return (name for name in names if name and "/" not in name)
 
-    def scan(self, below: str, others: Sequence[str] = ()) -> FolderFiles:
+    def scan(self, folders: Sequence[str]) -> Iterator[FolderFiles]:
+        return map(self.scan_folder, folders)
+
+    def scan_folder(self, below: str) -> FolderFiles:
+        """Return the image files of a folder, at any depth."""
         images: list[str] = []
         left_out: Counter[str] = Counter()
         for name in self._below(below):
@@ -127,7 +130,7 @@ class Archive:
     def find_top(self) -> str:
         """Return the folder, such as `photos/`, that has all others; "" if there are several."""
         top = ""
-        while len(names := self.subfolders(top)) == 1 and names[0].lower() not in SPLIT_OF_WORD:
+        while len(names := self.subfolders(top)) == 1 and not find_split_word(names[0]):
             inner = f"{top}{names[0]}/"
             has_images = any(is_image_file(Path(name)) for name in self.files(top))
             if has_images or not self.subfolders(inner):
@@ -170,7 +173,7 @@ class ArchiveImages(Images):
         name = self.archive.locate(self.folder + self.files[index])
         try:
             content = self.encoded(index)
-        except (OSError, ValueError, zlib.error) as error:
+        except (OSError, ValueError) as error:
             raise UserError(
                 f"{name} cannot be read as an image ({describe_error(error)})."
             ) from None

@@ -60,11 +60,11 @@ class AugmentationConfig:
     repeats: int = 1
     """Augmented variants of an image per epoch; an epoch then uses one image in `repeats`."""
     min_size: int | None = None
-    """Smallest training image size in pixels; needs max_size. The size changes from batch to batch
-    among the multiples of 32 in the range, and batches of smaller images have more of them, with
-    about the same number of pixels (default: all images have the input size)."""
+    """Smallest training image size in pixels; needs --max-size. The size changes from batch to
+    batch among the multiples of 32 in the range, and batches of smaller images have more of them,
+    with about the same number of pixels. Default: all images have the input size."""
     max_size: int | None = None
-    """Largest size of training images in pixels; see min_size."""
+    """Largest size of training images in pixels; see --min-size."""
 
     def check(self) -> None:
         """Check the fields.

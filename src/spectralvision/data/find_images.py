@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -75,12 +75,18 @@ def subfolders(folder: Path) -> list[Path]:
 
 def _has_runs(folder: Path) -> bool:
     """Return whether a folder is a run folder, or `runs` with run folders, as `train` makes it."""
-    if (folder / "run.json").is_file():
+    if folder.name == "runs" and any(map(_is_run, folder.iterdir())):
         return True
-    return folder.name == "runs" and any(folder.glob("*/run.json"))
+    return _is_run(folder)
 
 
-def scan_folder(folder: Path, others: Iterable[Path] = ()) -> FolderFiles:
+def _is_run(folder: Path) -> bool:
+    """Return whether a folder is a run folder; pictures alone may have a run.json beside them."""
+    is_started = (folder / "checkpoints").is_dir() or (folder / "config.json").is_file()
+    return is_started and (folder / "run.json").is_file()
+
+
+def scan_folder(folder: Path, others: Collection[str] = ()) -> FolderFiles:
     """Return the image files at any depth below a folder, each once.
 
     Hidden files and those that systems keep (`is_ignored`) are left out. Links to files and folders
@@ -89,13 +95,14 @@ def scan_folder(folder: Path, others: Iterable[Path] = ()) -> FolderFiles:
 
     Args:
         folder: Where to look.
-        others: Folders that are scanned by themselves: links to them are not followed.
+        others: Real paths of folders that are scanned by themselves: links to them are not
+            followed.
 
     Raises:
         UserError: A folder cannot be read.
     """
     start = os.path.realpath(folder)
-    seen = _above(folder) | {os.path.realpath(other) for other in others} - {start}
+    seen = _above(folder)
     files: list[str] = []
     real_files: set[str] = set()
     linked_files: list[tuple[str, str]] = []
@@ -107,7 +114,7 @@ def scan_folder(folder: Path, others: Iterable[Path] = ()) -> FolderFiles:
     while folders or linked_folders:
         below = folders.pop() if folders else linked_folders.pop(0)
         real_folder = os.path.realpath(folder / below)
-        if real_folder in seen:
+        if real_folder in seen or (real_folder in others and real_folder != start):
             continue
         seen.add(real_folder)
         for entry in sorted(list_folder(folder / below), key=lambda entry: entry.name):

@@ -99,7 +99,7 @@ def _expand_path(word: str, left_out: Counter[str]) -> Iterator[str | Images]:
         yield from (str(Path(path, name)) for name in found.images)
     elif is_archive(Path(path)) and os.path.isfile(path):
         archive = Archive(Path(path))
-        found = archive.scan("")
+        found = archive.scan_folder("")
         _require_images(word, found, left_out)
         labels = [0] * len(found.images)
         yield ArchiveImages(archive, "", found.images, labels, title=f"{Path(path)}/")

@@ -136,7 +136,7 @@ def _describe(error: Exception) -> str:
     """Return why an address cannot be fetched, in a few words."""
     if isinstance(error, HTTPError):
         error.close()
-        return f"{error.code} {error.reason}"[:MAX_REASON]
+        return " ".join(f"{error.code} {error.reason}".split())[:MAX_REASON]
     if isinstance(error, URLError):
         error = error.reason if isinstance(error.reason, Exception) else ValueError(error.reason)
     if isinstance(error, TimeoutError):

@@ -5,6 +5,7 @@ Files are named relative to the CSV file, and never outside of its folder. Each 
 
 import csv
 import io
+import itertools
 import os
 import posixpath
 import re
@@ -12,12 +13,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from spectralvision.data.class_names import normalize_class
 from spectralvision.data.find_images import is_ignored, is_image_file, scan_folder, subfolders
 from spectralvision.data.image_files import describe_error, open_regular_file
 from spectralvision.data.images import FileImages
-from spectralvision.data.layout import label_files, normalize_class
+from spectralvision.data.layout import number_classes
 from spectralvision.data.split_names import SPLIT_OF_WORD
-from spectralvision.runs import UserError, format_bytes
+from spectralvision.runs import UserError, format_bytes, format_count
 
 FILE_COLUMNS = ("file", "filename", "file_name", "image", "path", "id")
 LABEL_COLUMNS = ("label", "class", "target")
@@ -25,8 +27,9 @@ LABEL_COLUMNS = ("label", "class", "target")
 SPLIT_COLUMN = "split"
 SEPARATORS = (",", ";", "\t")
 MAX_BYTES = 2**28
-SEVERAL_LABELS = re.compile(r"\s*[\[({].*[\])}]\s*|.*\|.*", re.DOTALL)
-"""A list, or names with | between them."""
+MAX_ROWS = 5_000_000
+SEVERAL_LABELS = re.compile(r"\[.*\]|\{.*\}|\(.*,.*\)|.*\|.*", re.DOTALL)
+"""A list, a set, a tuple, or names with | between them."""
 
 
 class Table(NamedTuple):
@@ -63,7 +66,7 @@ def open_label_file(path: Path) -> tuple[tuple[str, ...], dict[str, FileImages]]
             f"no file that {path} lists exists, such as {path.parent / rows[0].file}: write paths "
             "relative to the folder of the CSV file."
         )
-    classes, labeled = label_files(files, str(path))
+    classes, labeled = number_classes(files, str(path))
     return classes, {split: FileImages(path.parent, *labeled[split]) for split in labeled}
 
 
@@ -101,9 +104,11 @@ def _read_table(path: Path) -> Table:
     text = _read_text(path)
     try:
         separator = max(SEPARATORS, key=lambda one: len(next(_parse(text, one, False), (0, []))[1]))
-        rows = list(_parse(text, separator))
+        rows = list(itertools.islice(_parse(text, separator), MAX_ROWS + 1))
     except csv.Error as error:
         raise UserError(f"{path} cannot be read as a CSV file ({error}).") from None
+    if len(rows) > MAX_ROWS:
+        raise UserError(f"{path} lists more than {format_count(MAX_ROWS)} images: divide it.")
     if len(rows) < 2:
         raise UserError(f"{path} lists no images: its first line should be file,label.")
     header = [name.strip().lower() for name in rows[0][1]]

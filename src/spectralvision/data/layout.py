@@ -3,12 +3,13 @@
 It is found by names, so that folders and archives share it.
 """
 
-import unicodedata
+import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from spectralvision.data.class_names import normalize_class
 from spectralvision.data.find_images import FolderFiles, is_image_file, scan_folder, subfolders
 from spectralvision.data.image_formats import describe_left_out, unreadable_suffixes
 from spectralvision.data.split_names import (
@@ -26,7 +27,7 @@ class Tree(Protocol):
     Names are relative to the root; `""` is the root, and other folders end in `/`.
     """
 
-    nothing: str
+    empty_description: str
     """What a tree without any images is said to contain."""
 
     def locate(self, name: str) -> str:
@@ -38,14 +39,14 @@ class Tree(Protocol):
     def files(self, below: str) -> Iterator[str]:
         """Yield the names of the files in a folder itself."""
 
-    def scan(self, below: str, others: Sequence[str]) -> FolderFiles:
-        """Return the image files at any depth; `others` are folders that are scanned alone."""
+    def scan(self, folders: Sequence[str]) -> Iterator[FolderFiles]:
+        """Yield the image files of each folder, at any depth, without those of the others."""
 
 
 class FolderTree:
     """A folder on disk."""
 
-    nothing = "no images and no parquet shards"
+    empty_description = "no images and no parquet shards"
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -59,8 +60,9 @@ class FolderTree:
     def files(self, below: str) -> Iterator[str]:
         return (path.name for path in (self.root / below).iterdir())
 
-    def scan(self, below: str, others: Sequence[str]) -> FolderFiles:
-        return scan_folder(self.root / below, others=[self.root / other for other in others])
+    def scan(self, folders: Sequence[str]) -> Iterator[FolderFiles]:
+        real = {os.path.realpath(self.root / folder) for folder in folders}
+        return (scan_folder(self.root / folder, others=real) for folder in folders)
 
 
 class LabeledFiles(NamedTuple):
@@ -95,12 +97,12 @@ def find_layout(tree: Tree, top: str = "") -> Layout:
     folders = _split_folders(tree, top)
     left_out: Counter[str] = Counter()
     files = {split: _files_by_class(tree, folder, left_out) for split, folder in folders.items()}
-    classes, labels = label_files(files, tree.locate(top))
+    classes, labels = number_classes(files, tree.locate(top))
     splits = {split: LabeledFiles(folders[split], *labels[split]) for split in labels}
     return Layout(classes, splits, left_out)
 
 
-def label_files(
+def number_classes(
     files: Mapping[str, Mapping[str, Sequence[str]]], source: str
 ) -> tuple[tuple[str, ...], dict[str, tuple[list[str], list[int]]]]:
     """Return the sorted classes of the first split, and files and labels of each split.
@@ -131,11 +133,6 @@ def label_files(
     return classes, labeled
 
 
-def normalize_class(name: str) -> str:
-    """Return a class name in Unicode's composed form (NFC), as all names of classes are."""
-    return unicodedata.normalize("NFC", name)
-
-
 def _split_folders(tree: Tree, top: str) -> dict[str, str]:
     """Return the folder of each split, or `top` itself as `all`."""
     all_folders = tree.subfolders(top)
@@ -159,11 +156,11 @@ def _find_named_splits(tree: Tree, top: str, folders: Sequence[str]) -> dict[str
 
     Classes may have such names too, but no folders of classes in them.
     """
+    if not all(tree.subfolders(f"{top}{name}/") for name in folders):
+        return {}
     words = {name: find_split_word(name) for name in folders}
     found = {name: word for name, word in words.items() if word}
-    if len(found) < len(folders) or not all(tree.subfolders(f"{top}{name}/") for name in folders):
-        return {}
-    return found
+    return found if len(found) == len(folders) else {}
 
 
 def _files_by_class(tree: Tree, root: str, left_out: Counter[str]) -> dict[str, list[str]]:
@@ -179,8 +176,8 @@ def _files_by_class(tree: Tree, root: str, left_out: Counter[str]) -> dict[str, 
         )
     class_folders = [f"{root}{name}/" for name in names]
     files: dict[str, list[str]] = {}
-    for name, folder in zip(names, class_folders, strict=True):
-        found = tree.scan(folder, class_folders)
+    scanned = tree.scan(class_folders)
+    for name, folder, found in zip(names, class_folders, scanned, strict=True):
         left_out.update(found.left_out)
         class_files = files.setdefault(normalize_class(name), [])
         class_files += [f"{name}/{file}" for file in found.images]
@@ -198,7 +195,7 @@ def _describe_loose_files(tree: Tree, root: str) -> str:
     loose = sum(map(is_image_file, files))
     suffixes = (path.suffix.lower() for path in files)
     left_out = Counter(suffix for suffix in suffixes if suffix in unreadable_suffixes())
-    what = tree.nothing
+    what = tree.empty_description
     if loose:
         what = f"{loose} image{'s' * (loose > 1)} but no class folders"
     return f"{what} ({describe_left_out(left_out)})" if left_out else what

@@ -16,9 +16,14 @@ from spectralvision.data.shard_files import find_shards
 from spectralvision.data.splits import Data, hold_out
 from spectralvision.data.synthetic import open_synthetic
 from spectralvision.data.timm_readers import open_reader
-from spectralvision.runs import UserError, require_extra
+from spectralvision.runs import UserError, expand_user, require_extra
 
 READER_PREFIXES = ("torch/", "hfds/", "hfids/", "wds/", "tfds/")
+WHAT_IS_READ = (
+    "a folder of images (one subfolder per class), a .zip or .tar archive of one, a .csv of files "
+    "and labels, parquet shards, `digits`, or a timm reader "
+    f"({', '.join(prefix + 'NAME' for prefix in READER_PREFIXES)})"
+)
 
 
 def open_data(
@@ -43,7 +48,7 @@ def open_data(
     """
     # 1. Names of data sets
     columns = columns or Columns()
-    if columns.is_given() and not find_shards(Path(spec).expanduser()):
+    if columns.is_given() and not find_shards(expand_user(spec)):
         raise UserError(f"{spec} has no parquet shards: remove {columns.options()[0]}.")
     if spec.startswith(READER_PREFIXES):
         kind, _, name = spec.partition("/")
@@ -52,7 +57,7 @@ def open_data(
         return open_reader(kind, name, data_dir, num_classes)
     if not spec.strip():
         raise UserError("--data is empty: give a folder of images with one subfolder per class.")
-    path = Path(spec).expanduser()
+    path = expand_user(spec)
     if spec == "digits" and not path.exists():
         return open_digits()
     if spec.partition("/")[0] == "synthetic" and not path.exists():
@@ -66,16 +71,9 @@ def open_data(
     if path.is_file() and path.suffix.lower() == ".csv":
         return _open_label_file(path.stem, path)
     if path.is_file():
-        raise UserError(
-            f"{spec} is a file: --data takes a folder of images, a .zip or .tar archive of one, a "
-            ".csv of files and labels, parquet shards, digits or a timm reader."
-        )
+        raise UserError(f"{spec} is a file of another kind: --data takes {WHAT_IS_READ}.")
     if not path.is_dir():
-        readers = ", ".join(prefix + "NAME" for prefix in READER_PREFIXES)
-        raise UserError(
-            f"{spec} does not exist: --data takes a folder of images (one subfolder per class), "
-            f"parquet shards, `digits`, or a timm reader ({readers})."
-        )
+        raise UserError(f"{spec} does not exist: --data takes {WHAT_IS_READ}.")
     label_file = find_label_file(path)
     if label_file is not None:
         return _open_label_file(path.resolve().name, label_file)

@@ -1,12 +1,13 @@
 """Which columns of a shard hold images and labels, and the class names in its metadata."""
 
 import json
-import unicodedata
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from spectralvision.data.class_names import normalize_class
 from spectralvision.runs import UserError
 
 IMAGE_NAMES = ("image", "img")
@@ -69,10 +70,10 @@ def stored_class_names(schema: Any, column: str, file: Path) -> tuple[str, ...] 
             names = _features(schema).get(column, {}).get("names")
         if not names:
             return None
-        composed = tuple(unicodedata.normalize("NFC", str(name)) for name in _require_list(names))
+        composed = tuple(map(normalize_class, _require_list(names)))
     except (ValueError, AttributeError, TypeError) as error:
         raise UserError(f"{file} has class names that cannot be read ({error}).") from None
-    twice = [name for name in composed if composed.count(name) > 1]
+    twice = [name for name, count in Counter(composed).items() if count > 1]
     if twice:
         raise UserError(f"{file} has the class name {twice[0]!r} twice: rename one of them.")
     return composed

@@ -44,12 +44,10 @@ def find_shards(path: Path) -> list[Path]:
         shards += _shards_in(folder)
         for below in subfolders(folder):
             (links if below.is_symlink() else folders).append(below)
-    real_shards = {os.path.realpath(shard) for shard in shards if not shard.is_symlink()}
-    return sorted(
-        shard
-        for shard in shards
-        if not shard.is_symlink() or os.path.realpath(shard) not in real_shards
-    )
+    each_once: dict[str, Path] = {}
+    for shard in sorted(shards, key=lambda shard: (shard.is_symlink(), shard)):
+        each_once.setdefault(os.path.realpath(shard), shard)
+    return sorted(each_once.values())
 
 
 def _shards_in(folder: Path) -> list[Path]:

@@ -59,7 +59,10 @@ class ShardImages(Images):
     def _source(self, index: int) -> bytes | Path:
         """Return the content of the image file, or its path if only that is stored."""
         shard, row = self._find(index)
-        value = self._columns[shard][row].as_py()
+        try:
+            value = self._columns[shard][row].as_py()
+        except UnicodeDecodeError:
+            raise UserError(f"{self.name(index)} has a path that is not UTF-8.") from None
         if not isinstance(value, dict):
             value = {"path" if isinstance(value, str) else "bytes": value}
         content, path = value.get("bytes"), value.get("path")

@@ -78,7 +78,7 @@ def number_labels(labels: Any, classes: Sequence[str], name: str) -> np.ndarray:
     unknown = pc.filter(labels, is_unknown)
     if len(unknown):
         raise UserError(
-            f"{name} has the label {unknown[0].as_py()}, outside of its {len(classes)} classes."
+            f"{name} has the label {unknown[0].as_py()!r}, outside of its {len(classes)} classes."
         )
     return np.asarray(pc.fill_null(pc.cast(numbers, "int64"), -1), dtype=np.int64)
 

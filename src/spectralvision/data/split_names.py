@@ -21,11 +21,13 @@ SPLIT_OF_WORD = {
 }
 """As Hugging Face's data sets understand these words."""
 LETTER = r"[^\W\d_]"
-WORDS = re.compile(rf"(?<!{LETTER})(?:{'|'.join(SPLIT_OF_WORD)})(?!{LETTER})")
+WORDS = re.compile(rf"(?<!{LETTER})({'|'.join(SPLIT_OF_WORD)})(?:set|data|images)?(?!{LETTER})")
 
 
 def find_split_word(name: str) -> str | None:
-    """Return the split word in a name, which is set off by anything but letters, or None.
+    """Return the split word in a name, set off by anything but letters, or None.
+
+    `trainset`, `traindata` and `trainimages` have the word train.
 
     Raises:
         UserError: The name has two different words.

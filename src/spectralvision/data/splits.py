@@ -1,13 +1,13 @@
 """A data set with its classes and splits, and the division of one split into train and val."""
 
 import hashlib
-import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
+from spectralvision.data.class_names import normalize_class
 from spectralvision.data.images import Images, RelabeledImages, Stream, Subset
 from spectralvision.runs import UserError
 
@@ -38,13 +38,13 @@ class Data:
         Raises:
             UserError: There is no such split.
         """
+        if name in self.splits:
+            return self.splits[name]
         if name in self.facts.get("unlabeled", {}):
             raise UserError(
                 f"{self.name} has no labels in its split {name!r}: use {', '.join(self.splits)}."
             )
-        if name not in self.splits:
-            raise UserError(f"{self.name} has no split {name!r}: it has {', '.join(self.splits)}.")
-        return self.splits[name]
+        raise UserError(f"{self.name} has no split {name!r}: it has {', '.join(self.splits)}.")
 
     def held_out(self) -> str:
         """Return the split to evaluate on: test, else val, else all images."""
@@ -62,8 +62,8 @@ class Data:
         Raises:
             UserError: A class of the data is not in `classes`.
         """
-        label_of = {_compose(name): label for label, name in reversed([*enumerate(classes)])}
-        unknown = [name for name in self.classes if _compose(name) not in label_of]
+        label_of = {normalize_class(name): label for label, name in reversed([*enumerate(classes)])}
+        unknown = [name for name in self.classes if normalize_class(name) not in label_of]
         if unknown:
             count = "1 class" if len(unknown) == 1 else f"{len(unknown)} classes"
             raise UserError(
@@ -72,7 +72,7 @@ class Data:
             )
         if list(classes) == list(self.classes):
             return self
-        new_labels = [label_of[_compose(name)] for name in self.classes]
+        new_labels = [label_of[normalize_class(name)] for name in self.classes]
         splits: dict[str, Images | Stream] = {}
         for split, images in self.splits.items():
             assert isinstance(images, Images)  # classes of streams are numbers
@@ -215,10 +215,6 @@ def fingerprint(images: Images) -> str:
 def _encode(names: str) -> bytes:
     """Return names as the bytes that the file system has, which may be no UTF-8."""
     return names.encode("utf-8", "surrogateescape")
-
-
-def _compose(name: str) -> str:
-    return unicodedata.normalize("NFC", str(name))
 
 
 def _shorten_list(names: Sequence[str], limit: int = 5) -> str:

@@ -80,13 +80,15 @@ def steepest_rate(losses: list[tuple[float, float]]) -> float | None:
     """Return the rate at which the loss falls fastest per decade, with two digits; None: nowhere.
 
     Args:
-        losses: Pairs of a learning rate and the loss of a batch, by increasing rate.
+        losses: Pairs of a learning rate and the loss of a batch, or of several batches that are
+            accumulated, by increasing rate.
     """
-    points = np.array(losses)
-    points = points[np.isfinite(points).all(axis=1)]
-    if len(points) < WINDOW_STEPS:
+    finite = np.array(losses)[np.isfinite(losses).all(axis=1)]
+    rates, steps = np.unique(finite[:, 0], return_inverse=True)
+    if len(rates) < WINDOW_STEPS:
         return None
-    points[:, 0] = np.log10(points[:, 0])
+    means = np.bincount(steps, finite[:, 1]) / np.bincount(steps)
+    points = np.stack([np.log10(rates), means], axis=1)
     windows = np.lib.stride_tricks.sliding_window_view(points, WINDOW_STEPS, axis=0)
     lines = [linregress(*window) for window in windows]
     steepest = int(np.argmin([line.slope for line in lines]))

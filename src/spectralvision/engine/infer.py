@@ -1,7 +1,6 @@
 """The inference loop: evaluation, prediction, label maps and the report all consume it."""
 
 from collections.abc import Iterable, Iterator
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +13,6 @@ from spectralvision.data.loaders import ImageBatch
 from spectralvision.data.workers import choose_num_workers
 from spectralvision.engine.devices import build_fabric, choose_device
 from spectralvision.engine.progress import track
-from spectralvision.engine.threads import idle_threads
 from spectralvision.runs import UserError
 
 
@@ -64,10 +62,8 @@ def infer(
     fabric.to_device(module.eval())
     if fabric.is_global_zero:
         batches = track(batches, title, num_images, count=lambda batch: batch.num_images)
-    is_long = fabric.device.type == "cpu" and num_images > config.batch_size
-    with idle_threads(config.devices) if is_long else nullcontext():
-        for batch in batches:
-            yield _infer_batch(fabric, module, batch)
+    for batch in batches:
+        yield _infer_batch(fabric, module, batch)
 
 
 def _infer_batch(fabric: Fabric, module: nn.Module, batch: ImageBatch) -> tuple[ImageBatch, Any]:

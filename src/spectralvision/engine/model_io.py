@@ -19,6 +19,7 @@ from spectralvision.engine import hub
 from spectralvision.engine.errors import explain_hub_error
 from spectralvision.runs import (
     UserError,
+    expand_user,
     read_json,
     replace_file,
     suggest,
@@ -41,7 +42,7 @@ def find_model(name: str) -> str:
     Raises:
         UserError: It is neither a run folder nor a repository nor a model.
     """
-    path = Path(name).expanduser()
+    path = expand_user(name)
     if path.is_dir() and not timm.is_model(name):
         config = path / "config.json"
         if not config.is_file():
@@ -122,7 +123,7 @@ def load_model(
 
 def run_of(name: str) -> Path:
     """Return the run folder that a name stands for; it need not exist."""
-    return Path(name.removeprefix("local-dir:")).expanduser()
+    return expand_user(name.removeprefix("local-dir:"))
 
 
 def default_size(name: str) -> int:

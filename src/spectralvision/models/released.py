@@ -18,6 +18,7 @@ CONTAINERS = (
     *("state_dict_ema", "ema_state_dict", "model_ema", "ema"),
     *("state_dict", "model_state_dict", "model.state_dict", "model"),
 )
+MAX_CONTAINERS = 8  # in each other
 # What torch.compile, FSDP and activation checkpointing insert, anywhere in a name.
 WRAPPERS = r"(?<![^.])(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\."
 PREFIXES = ("module.", "model.")  # DDP and averaged models; Lightning
@@ -164,12 +165,15 @@ def _read(path: Path) -> dict[str, Any]:
 def _unwrap(content: dict[str, Any]) -> StateDict:
     """Return the state dict inside a loop's containers, without the prefixes of wrappers."""
     # 1. Open the containers
-    while inner := next(
-        (content[key] for key in CONTAINERS if _is_filled_dict(content, key)), None
-    ):
-        content = inner
+    for _ in range(MAX_CONTAINERS):
+        key = next((key for key in CONTAINERS if _is_filled_dict(content, key)), None)
+        content = content if key is None else content[key]
     content = {name: value for name, value in content.items() if name != "n_averaged"}
-    others = [name for name, value in content.items() if not isinstance(value, Tensor)]
+    others = [
+        name
+        for name, value in content.items()
+        if not (isinstance(name, str) and isinstance(value, Tensor))
+    ]
     if others or not content:
         raise ValueError(
             f"not a state dict of tensors: {others[:3] or 'empty'}; "

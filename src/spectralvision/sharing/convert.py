@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from spectralvision.engine.model_io import save_model
 from spectralvision.models import REPORTED_TOP1, VARIANTS
 from spectralvision.models.released import load_released, read_released
-from spectralvision.runs import UserError, create_run_folder, suggest, write_json
+from spectralvision.runs import UserError, create_run_folder, expand_user, suggest, write_json
 
 IMAGENET_CLASSES = 1000
 HEAD_WEIGHTS = ("head.fc.weight", "head.weight")
@@ -40,7 +40,7 @@ def convert(
             or the run folder is not empty.
     """
     options = _model_options(name, token_label, threshold)
-    path = Path(source).expanduser()
+    path = expand_user(source)
     model = _load_checkpoint(path, name, options)
     run = create_run_folder(name, out)
     save_model(model, run)

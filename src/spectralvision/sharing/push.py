@@ -14,7 +14,7 @@ from huggingface_hub.errors import RepositoryNotFoundError
 from spectralvision.engine import hub
 from spectralvision.engine.errors import explain_hub_error
 from spectralvision.engine.model_io import architecture, find_model, load_model
-from spectralvision.runs import UserError, is_disk_full, read_json
+from spectralvision.runs import UserError, expand_user, is_disk_full, read_json
 from spectralvision.sharing.model_card import write_card
 
 RUN_FILES = ("config.json", "model.safetensors")  # copied unchanged
@@ -94,7 +94,7 @@ def _require_classifier(run: Path) -> None:
 
 
 def _find_run_folder(run: str) -> Path:
-    path = Path(run.removeprefix("local-dir:")).expanduser()
+    path = expand_user(run.removeprefix("local-dir:"))
     if not path.is_dir():
         raise UserError(
             f"{run} is not a run folder: push needs one written by `spectralvision train` or "
@@ -109,7 +109,7 @@ def _find_run_folder(run: str) -> Path:
 
 def _parse_folder(target: str) -> Path | None:
     """Return the new or empty folder that a target names; None if it names a repository."""
-    path = Path(target.removeprefix("local-dir:")).expanduser()
+    path = expand_user(target.removeprefix("local-dir:"))
     is_path = target.startswith(("local-dir:", ".", "~")) or path.is_absolute()
     if not is_path and (hub.is_hub(target) or not path.exists()):
         return None

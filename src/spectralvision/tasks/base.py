@@ -207,5 +207,5 @@ class Task(ABC):
     # Report
 
     def findings(self, run: Path, data: Data) -> Findings:
-        """Return the task's part of report.html: cards, caveats and sections."""
+        """Return the task's part of report.html, and write the files beside it that it names."""
         return Findings(title=run.name)

@@ -38,7 +38,7 @@ def describe_data_and_model(config: TrainConfig, data: Data, model: nn.Module) -
     divided = data.facts.get("val_split")
     origin = ""
     if divided:
-        origin = f" (val: {_held_out(divided)} of {divided['from']}, seed {divided['seed']})"
+        origin = f" (val: {_held_out(divided, data)} of {divided['from']}, seed {divided['seed']})"
     yield f"data   {data.name}: {len(data.classes)} classes; {counts} images{origin}"
     millions = sum(parameter.numel() for parameter in model.parameters()) / 1e6
     is_pretrained = config.pretrained or brings_weights(config.model)
@@ -152,10 +152,11 @@ def advise_on_data_wait(
     return f"{start}faster storage, parquet shards or a machine with more cores help"
 
 
-def _held_out(divided: dict[str, Any]) -> str:
+def _held_out(divided: dict[str, Any], data: Data) -> str:
     if divided["fold"]:
         return f"fold {divided['fold'][0]} of {divided['fold'][1]}"
-    return f"{divided['fraction']:.0%}"
+    val, train = len(data.split("val")), len(data.split("train"))
+    return f"{val / (val + train):.0%}"
 
 
 def _macs(model: nn.Module) -> str:

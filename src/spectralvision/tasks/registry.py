@@ -1,10 +1,9 @@
 """The tasks by name."""
 
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spectralvision.runs import UserError, read_json, suggest
+from spectralvision.runs import UserError, expand_user, read_json, suggest
 
 if TYPE_CHECKING:
     from spectralvision.tasks.base import Task
@@ -48,7 +47,7 @@ def task_of(model: str) -> "Task":
     Raises:
         UserError: The run is of a task that is not registered here.
     """
-    path = Path(model.removeprefix("local-dir:")).expanduser() / "run.json"
+    path = expand_user(model.removeprefix("local-dir:")) / "run.json"
     name = read_json(path).get("task", DEFAULT) if path.is_file() else DEFAULT
     if not isinstance(name, str):
         raise UserError(f"{path} names no task ({name!r}).")

@@ -6,7 +6,7 @@ from typing import Any
 
 from spectralvision.engine.processes import is_launched, launch
 from spectralvision.engine.progress import log_line
-from spectralvision.runs import require_extra
+from spectralvision.runs import expand_user, require_extra
 from spectralvision.tasks.cross_validation import cross_validate
 from spectralvision.tasks.train_config import TrainConfig
 from spectralvision.tasks.training_run import train
@@ -36,7 +36,7 @@ def start_training(
     """
     require_extra("train", *TRAIN_PACKAGES)
     config.check()
-    resume = None if resume is None else Path(resume).expanduser()
+    resume = None if resume is None else expand_user(resume)
     if config.folds is not None and config.fold is None:
         return cross_validate(config, say, dry_run, resume)
     trainer = config.trainer.resolve()

@@ -26,7 +26,7 @@ from spectralvision.engine.run_record import (
 )
 from spectralvision.engine.training_loop import TrainingLoop
 from spectralvision.report import try_write_report, write_report
-from spectralvision.runs import UserError, read_json
+from spectralvision.runs import UserError, expand_user, read_json
 from spectralvision.tasks import messages
 from spectralvision.tasks.prepare_run import Prepared, prepare, set_found_learning_rate, shorten
 from spectralvision.tasks.registry import find_task
@@ -210,7 +210,7 @@ def read_config(
     Raises:
         UserError: It is not a run folder, or has no settings of this version.
     """
-    run = Path(run).expanduser()
+    run = expand_user(run)
     path = run / "run.json"
     if not path.is_file():
         raise UserError(

@@ -7,7 +7,7 @@ from pathlib import Path
 from torch import nn
 
 from spectralvision.engine.model_io import architecture, check_forward, describe, save_model
-from spectralvision.runs import UserError, require_empty_dir, write_json
+from spectralvision.runs import UserError, expand_user, require_empty_dir, write_json
 
 
 def save_run(model: nn.Module, classes: Sequence[str], size: int, folder: str | Path) -> Path:
@@ -38,7 +38,7 @@ def save_run(model: nn.Module, classes: Sequence[str], size: int, folder: str | 
     if problem := check_forward(copy, size):
         raise UserError(f"the model does not take {size} x {size} pixels ({problem}).")
     require_empty_dir(folder)
-    folder = Path(folder).expanduser()
+    folder = expand_user(folder)
     folder.mkdir(parents=True, exist_ok=True)
     describe(copy, classes, size)
     try:

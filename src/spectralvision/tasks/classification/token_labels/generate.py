@@ -23,7 +23,7 @@ from spectralvision.engine.errors import translate_errors
 from spectralvision.engine.infer import InferenceConfig, infer
 from spectralvision.engine.lock import lock
 from spectralvision.engine.model_io import columns_of, data_config, load_model, weights_digest
-from spectralvision.runs import UserError, remove_temporary_files, require_empty_dir
+from spectralvision.runs import UserError, expand_user, remove_temporary_files, require_empty_dir
 from spectralvision.tasks.classification.token_labels.dense_head import DenseHead
 from spectralvision.tasks.classification.token_labels.storage import (
     INDEX,
@@ -99,7 +99,7 @@ def generate_label_maps(
         )
     prepared = _prepare_teacher(teacher, data, split, images)
     index = prepared.index
-    folder = _prepare_folder(Path(out).expanduser(), index)
+    folder = _prepare_folder(expand_user(out), index)
 
     # 2. The shards that are missing or damaged
     numbers = range(index.num_shards())

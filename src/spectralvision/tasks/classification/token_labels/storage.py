@@ -25,7 +25,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from spectralvision.data.images import Images, Subset
-from spectralvision.runs import UserError, atomic_write, read_json, write_json
+from spectralvision.runs import UserError, atomic_write, expand_user, read_json, write_json
 
 INDEX = "label_maps.json"
 FORMAT = "spectralvision label maps 1"
@@ -297,7 +297,7 @@ def open_label_maps(folder: str | Path, images: Images, classes: Sequence[str]) 
         UserError: There are no maps, they are of other images or classes, or a shard is missing or
             truncated.
     """
-    folder = Path(folder).expanduser()
+    folder = expand_user(folder)
     if (folder / INDEX).is_file():
         return _open_stored(folder, images, classes)
     files = {_key(path): path for path in _find_tensors(folder)}
