@@ -117,6 +117,6 @@ def test_a_path_that_is_not_text_is_one_bad_image(folder):
     column = pa.StructArray.from_arrays([content, paths], names=["bytes", "path"])
     table_file(folder / "odd" / "data.parquet", image=column, label=pa.array([0, 1]))
     images = open_data(str(folder / "odd")).split("all")
-    with pytest.raises(UserError, match="data.parquet#0 has a path that is not UTF-8"):
+    with pytest.raises(UserError, match=r"data\.parquet#0 has a path that is not UTF-8"):
         images.image(0)
     assert color_of(images.image(1)) == "red"
