@@ -12,6 +12,7 @@ from spectralvision.commands import (
     report_left_out,
     require_train_packages,
 )
+from spectralvision.data.shard_columns import Columns
 from spectralvision.runs import format_duration
 from spectralvision_cli.options.token_labels import TokenLabelsOptions
 
@@ -57,7 +58,7 @@ class TokenLabels(Command[TokenLabelsOptions]):
         print(f"time     {format_duration(result['seconds'])}")
         options = self.options
         words = [options.data, *(["--data-dir", options.data_dir] if options.data_dir else [])]
-        data = join([*words, *columns_of(options, options.teacher).options()])
+        data = join([*words, *Columns(options.image_column, options.label_column).options()])
         print_line(
             f"next     spectralvision train --data {data} --model svt_h_s "
             f"--label-maps {quote(result['out'])}"

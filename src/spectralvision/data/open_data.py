@@ -47,24 +47,24 @@ def open_data(
         UserError: The data set does not exist, is empty, or has another layout.
     """
     # 1. Names of data sets
-    columns = columns or Columns()
-    if columns.is_given() and not find_shards(expand_user(spec)):
+    if not spec.strip():
+        raise UserError("--data is empty: give a folder of images with one subfolder per class.")
+    path, columns = expand_user(spec), columns or Columns()
+    shards = find_shards(path)
+    if columns.is_given() and not shards:
         raise UserError(f"{spec} has no parquet shards: remove {columns.options()[0]}.")
     if spec.startswith(READER_PREFIXES):
         kind, _, name = spec.partition("/")
         if spec in ("torch/image_folder", "torch/folder"):
             return open_data(data_dir or ".")
         return open_reader(kind, name, data_dir, num_classes)
-    if not spec.strip():
-        raise UserError("--data is empty: give a folder of images with one subfolder per class.")
-    path = expand_user(spec)
     if spec == "digits" and not path.exists():
         return open_digits()
     if spec.partition("/")[0] == "synthetic" and not path.exists():
         return open_synthetic(spec, num_classes)
 
     # 2. Files and folders
-    if shards := find_shards(path):
+    if shards:
         return open_shards(path, shards, columns)
     if path.is_file() and is_archive(path):
         return _open_archive(path)

@@ -6,6 +6,7 @@ Guarantees against hostile files: only regular files are opened, and a column ta
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -86,13 +87,11 @@ def read_schema(file: Path) -> Any:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    try:
+    with _named_errors(file):
         if file.suffix == ".parquet":
             return pq.read_schema(file)
         with pa.memory_map(str(file)) as source, pa.ipc.open_stream(source) as reader:
             return reader.schema
-    except (pa.ArrowException, OSError) as error:
-        raise UserError(f"{file} cannot be read as {_kind(file)} ({error}).") from None
 
 
 def read_column(file: Path, column: str) -> Any:
@@ -107,15 +106,13 @@ def read_column(file: Path, column: str) -> Any:
     read = _read_parquet if file.suffix == ".parquet" else _read_arrow
     chunks: list[Any] = []
     size = 0
-    try:
+    with _named_errors(file):
         kind = read_schema(file).field(column).type
         for chunk in read(file, column, limit):
             size += chunk.nbytes
             _check_size(file, size, limit)
             chunks.append(chunk)
         return pa.chunked_array(chunks, kind)
-    except (pa.ArrowException, OSError, KeyError) as error:
-        raise UserError(f"{file} cannot be read as {_kind(file)} ({error}).") from None
 
 
 def count_rows(file: Path) -> int:
@@ -127,13 +124,11 @@ def count_rows(file: Path) -> int:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    try:
+    with _named_errors(file):
         if file.suffix == ".parquet":
             return int(pq.read_metadata(file).num_rows)
         with pa.memory_map(str(file)) as source, pa.ipc.open_stream(source) as reader:
             return sum(batch.num_rows for batch in reader)
-    except (pa.ArrowException, OSError) as error:
-        raise UserError(f"{file} cannot be read as {_kind(file)} ({error}).") from None
 
 
 def _read_parquet(file: Path, column: str, limit: int) -> Iterator[Any]:
@@ -173,5 +168,13 @@ def _check_size(file: Path, size: int, limit: int) -> None:
         )
 
 
-def _kind(file: Path) -> str:
-    return "a parquet file" if file.suffix == ".parquet" else "an arrow file"
+@contextmanager
+def _named_errors(file: Path) -> Iterator[None]:
+    """Raise errors of pyarrow and of the file system as `UserError` with the name of the file."""
+    import pyarrow as pa
+
+    try:
+        yield
+    except (pa.ArrowException, OSError, KeyError) as error:
+        kind = "a parquet file" if file.suffix == ".parquet" else "an arrow file"
+        raise UserError(f"{file} cannot be read as {kind} ({error}).") from None

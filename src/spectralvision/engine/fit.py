@@ -36,7 +36,7 @@ def fit(
         resume: Resume from the last checkpoint of the run.
 
     Raises:
-        KeyboardInterrupt: On Ctrl-C; `Stopped` on SIGTERM, after a checkpoint.
+        KeyboardInterrupt: On Ctrl-C; `SigtermInterrupt` on SIGTERM, after a checkpoint.
         UserError: The loss is NaN or infinite, the disk is full, memory does not suffice, or a
             worker or another process has died.
     """

@@ -167,7 +167,9 @@ def _unwrap(content: dict[str, Any]) -> StateDict:
     # 1. Open the containers
     for _ in range(MAX_CONTAINERS):
         key = next((key for key in CONTAINERS if _is_filled_dict(content, key)), None)
-        content = content if key is None else content[key]
+        if key is None:
+            break
+        content = content[key]
     content = {name: value for name, value in content.items() if name != "n_averaged"}
     others = [
         name
