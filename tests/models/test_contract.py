@@ -124,8 +124,41 @@ def test_affnet_output_stride(output_stride: int, x: Tensor) -> None:
     assert twin("affnet_et", output_stride=output_stride)(x).shape == (2, 10)
 
 
+@pytest.mark.parametrize("name", ["svt_h_s", "svt_s"])
+def test_svt_output_stride(name: str) -> None:
+    """The last stage keeps the resolution of the third, with the weights of any stride."""
+    x = torch.randn(2, 3, 72, 50)
+    net = twin(name, features_only=True, output_stride=16)
+    assert net.feature_info.reduction() == [4, 8, 16, 16]
+    assert [tuple(value.shape[-2:]) for value in net(x)] == [(18, 13), (9, 7), (5, 4), (5, 4)]
+    model = twin(name, output_stride=16).eval()
+    other = twin(name).eval()
+    other.load_state_dict(model.state_dict())
+    assert model(x).shape == other(x).shape == (2, 10)
+    for index in range(3):
+        one, same = (net.forward_intermediates(x, intermediates_only=True)[index]
+                     for net in (model, other))  # fmt: skip
+        torch.testing.assert_close(one, same, atol=0, rtol=0)
+    assert (model(x) - other(x)).abs().max() > 1e-3
+
+
+def test_svt_output_stride_with_token_labels() -> None:
+    model = twin("svt_h_s", output_stride=16, token_label=True).train()
+    output = model.forward_token_label(torch.randn(2, 3, 64, 96))
+    assert output.logits.shape == (2, 10)
+    assert output.tokens.shape == (2, 4 * 6, 10)
+
+
+def test_all_stages_scatter_at_output_stride_16() -> None:
+    """The mixers of the last stage have the weights of its larger map."""
+    model = twin("svt_h_s", output_stride=16, scattering_stages=4)
+    sizes = [stage.blocks[0].mixer.resolution for stage in model.stages]
+    assert sizes == [(16, 16), (8, 8), (4, 4), (4, 4)]
+    assert model(torch.randn(1, 3, SIZE, SIZE)).shape == (1, 10)
+
+
 def test_an_impossible_output_stride_is_rejected_in_one_sentence() -> None:
-    for name, stride in (("affnet_et", 4), ("svt_h_s", 16)):
+    for name, stride in (("affnet_et", 4), ("svt_h_s", 8)):
         with pytest.raises(ValueError, match=f"got {stride}") as error:
             twin(name, output_stride=stride)
         assert "\n" not in str(error.value)

@@ -58,7 +58,6 @@ from spectralvision.models.svt_blocks import (
 HEAD_DIM = 32
 NUM_PREFIX_TOKENS = 1
 AUXILIARY_WEIGHT = 0.5  # of the largest token logit in evaluation
-STEM_PLACES_PER_TOKEN = 8  # along each side of the stem's map
 
 
 class SVT(SpectralBackbone):
@@ -70,12 +69,12 @@ class SVT(SpectralBackbone):
     Args: in_chans, num_classes, drop_rate, attn_drop_rate, drop_path_rate: as in timm. global_pool:
     "token" (the class token), "avg" (mean of the normalised tokens) or "" (all). img_size: input
     size that the scattering weights belong to; they are interpolated for others. output_stride:
-    only 32. stem_dim: channels of the convolutions of the stem. dims, depths, mlp_ratios: of the
-    four stages. Attention has dim / 32 heads. scattering_stages: number of stages, from the first,
-    that mix by scattering, the others by attention. mixing: of the scattering mixers,
-    "channel_token" or "channel". token_label: whether to build the auxiliary head. mixer_layer:
-    builds a mixer (B, dim, H, W) -> the same from (dim, resolution), in place of the scattering
-    mixers.
+    32, or 16, at which the last stage keeps the resolution of the third. stem_dim: channels of the
+    convolutions of the stem. dims, depths, mlp_ratios: of the four stages. Attention has dim / 32
+    heads. scattering_stages: number of stages, from the first, that mix by scattering, the others
+    by attention. mixing: of the scattering mixers, "channel_token" or "channel". token_label:
+    whether to build the auxiliary head. mixer_layer: builds a mixer (B, dim, H, W) -> the same from
+    (dim, resolution), in place of the scattering mixers.
 
     Raises:
         ValueError: another output stride or pooling, scattering_stages outside 0..4, or a number of
@@ -106,9 +105,9 @@ class SVT(SpectralBackbone):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        if output_stride != 32:
+        if output_stride not in (16, 32):
             raise ValueError(
-                f"output_stride of SVT must be 32, got {output_stride}: use an AFFNet for 16 or 8"
+                f"output_stride of SVT must be 32 or 16, got {output_stride}: use an AFFNet for 8"
             )
         if not len(dims) == len(depths) == len(mlp_ratios) == 4:
             raise ValueError(
@@ -125,8 +124,8 @@ class SVT(SpectralBackbone):
 
         # 1. Sizes: channels of the stages, and the maps that the mixers work on
         self.feature_info = [
-            {"num_chs": dim, "reduction": 4 * 2**i, "module": "norm" if i == 3 else f"stages.{i}"}
-            for i, dim in enumerate(dims)
+            {"num_chs": dim, "reduction": step, "module": "norm" if i == 3 else f"stages.{i}"}
+            for i, (dim, step) in enumerate(zip(dims, (4, 8, 16, output_stride), strict=True))
         ]
         resolutions = self.map_sizes(img_size)
         own_mixers: list[nn.Module] = []
@@ -151,7 +150,8 @@ class SVT(SpectralBackbone):
         stages = []
         for i, (dim, ratio) in enumerate(zip(dims, mlp_ratios, strict=True)):
             blocks = [Block(dim, build_stage_mixer(i), ratio, rate, **factory) for rate in rates[i]]
-            downsample = Downsample(dims[i - 1], dim, **factory) if i else nn.Identity()
+            stride = output_stride // 16 if i == 3 else 2
+            downsample = Downsample(dims[i - 1], dim, stride, **factory) if i else nn.Identity()
             norm = nn.Identity() if i == 3 else LayerNorm2d(dim, eps=1e-6, **factory)
             stages.append(Stage(downsample, blocks, norm))
         self.stages = nn.Sequential(*stages)
@@ -197,11 +197,11 @@ class SVT(SpectralBackbone):
             raise ValueError(
                 "token labelling needs the auxiliary head: create the model with token_label=True"
             )
-        # 1. Mix the stem's maps inside a random box
-        x = self.stem(x)
-        grid = (-(-x.shape[-2] // STEM_PLACES_PER_TOKEN), -(-x.shape[-1] // STEM_PLACES_PER_TOKEN))
+        # 1. Mix the stem's maps inside a random box, which is a box of whole tokens
+        grid = self.map_sizes((x.shape[-2], x.shape[-1]))[-1]
         box = sample_box(*grid) if self.training else EMPTY
-        x, _ = self.forward_stages(exchange(x, box, scale=STEM_PLACES_PER_TOKEN))
+        scale = self.feature_info[-1]["reduction"] // self.feature_info[0]["reduction"]
+        x, _ = self.forward_stages(exchange(self.stem(x), box, scale))
 
         # 2. Classify the tokens and swap those of the box back
         features = self.forward_final(x)

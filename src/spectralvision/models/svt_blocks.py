@@ -128,11 +128,11 @@ class ClassBlock(nn.Module):
 
 
 class Downsample(nn.Sequential):
-    """3x3 s2 convolution and norm."""
+    """3x3 s2 convolution and norm; of stride 1 where a stage keeps its resolution."""
 
-    def __init__(self, in_chans: int, out_chans: int, **factory: Any) -> None:
+    def __init__(self, in_chans: int, out_chans: int, stride: int = 2, **factory: Any) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(in_chans, out_chans, 3, stride=2, padding=1, **factory)
+        self.conv = nn.Conv2d(in_chans, out_chans, 3, stride, padding=1, **factory)
         self.norm = LayerNorm2d(out_chans, eps=1e-5, **factory)
 
 
