@@ -63,7 +63,7 @@ def test_existing_files_are_not_overwritten(tmp_path):
         check_out(tmp_path / "a.csv")
     shards_of(tmp_path / "a.csv")  # was interrupted between the two files
     check_out(tmp_path / "a.csv")
-    with pytest.raises(UserError, match=r"should end in \.csv or \.parquet"):
+    with pytest.raises(UserError, match=r"should end in \.csv, \.parquet or \.json"):
         check_out(tmp_path / "a")
 
 

@@ -317,7 +317,7 @@ def test_a_batch_too_large_for_memory_is_one_sentence(call, tmp_path, monkeypatc
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        ("--out a.txt", r"--out a\.txt should end in \.csv or \.parquet\."),
+        ("--out a.txt", r"--out a\.txt should end in \.csv, \.parquet or \.json\."),
         ("--out there.csv", r"there\.csv exists: name another file with --out, or move it away\."),
         ("--out beside.csv", r"beside\.unreadable\.csv exists: name another file"),
         ("--out there.csv/a.csv", r"there\.csv/a\.csv cannot be written \(.*"),

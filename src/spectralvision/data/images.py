@@ -19,9 +19,11 @@ class Images(ABC):
 
     Attributes:
         labels: (N,) int64.
+        has_labels: Whether the labels are classes; otherwise all are 0, as for dense targets.
         left_out: Suffix -> number of pictures and videos beside them in formats that are not read.
     """
 
+    has_labels: bool = True
     left_out: Mapping[str, int] = MappingProxyType({})
 
     def __init__(self, labels: Sequence[int] | np.ndarray) -> None:
@@ -45,6 +47,10 @@ class Images(ABC):
     def file_size(self, index: int) -> int | None:
         """Return the bytes of the image file, or None if it has none or is missing."""
         return None
+
+    def annotation(self, index: int) -> str:
+        """Return a text that changes with the target of the image, for fingerprints."""
+        return str(self.labels[index])
 
     @abstractmethod
     def name(self, index: int) -> str:
@@ -116,6 +122,7 @@ class ConcatenatedImages(Images):
 
     def __init__(self, parts: Sequence[Images]) -> None:
         super().__init__(np.concatenate([images.labels for images in parts]))
+        self.has_labels = all(images.has_labels for images in parts)
         self.parts = parts
         self._starts = np.cumsum([0, *map(len, parts)])
 
@@ -127,6 +134,14 @@ class ConcatenatedImages(Images):
     def image(self, index: int) -> Image.Image:
         images, own_index = self._find(index)
         return images.image(own_index)
+
+    def target(self, index: int) -> Any:
+        images, own_index = self._find(index)
+        return images.target(own_index)
+
+    def annotation(self, index: int) -> str:
+        images, own_index = self._find(index)
+        return images.annotation(own_index)
 
     def encoded(self, index: int) -> bytes | None:
         images, own_index = self._find(index)
@@ -147,6 +162,7 @@ class WrappedImages(Images):
     def __init__(self, base: Images, labels: Sequence[int] | np.ndarray) -> None:
         super().__init__(labels)
         self.base = base
+        self.has_labels = base.has_labels
 
     def base_index(self, index: int) -> int:
         """Return the index in `base` of an image."""
@@ -177,6 +193,9 @@ class Subset(WrappedImages):
 
     def target(self, index: int) -> Any:
         return self.base.target(self.base_index(index))
+
+    def annotation(self, index: int) -> str:
+        return self.base.annotation(self.base_index(index))
 
 
 class RelabeledImages(WrappedImages):

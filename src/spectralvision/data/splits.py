@@ -207,8 +207,10 @@ def _shuffled_classes(images: Images, seed: int) -> Iterator[list[int]]:
 
 
 def fingerprint(images: Images) -> str:
-    """Return a digest of names and labels, independent of their order and of file contents."""
-    lines = sorted(f"{images.name(index)}\t{images.labels[index]}" for index in range(len(images)))
+    """Return a digest of names and annotations, independent of their order and of file contents."""
+    lines = sorted(
+        f"{images.name(index)}\t{images.annotation(index)}" for index in range(len(images))
+    )
     return hashlib.blake2b(_encode("\n".join(lines)), digest_size=16).hexdigest()
 
 

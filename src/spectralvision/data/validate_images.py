@@ -62,7 +62,8 @@ def validate_images(
         splits.
 
     Raises:
-        UserError: No readable image is left in val, or of a class in train.
+        UserError: No readable image is left in val or train, or of a class in train where images
+            have one.
     """
     unreadable: list[UnreadableImage] = []
     digests: dict[str, dict[bytes, str]] = {"train": {}, "val": {}}
@@ -140,7 +141,7 @@ def _require_readable_images(
     example = f" ({first.image}: {first.reason})" if first else ""
     if not readable:
         raise UserError(f"{data.name} has no readable image in {split}{example}: add some.")
-    if split == "train":
+    if split == "train" and images.has_labels:
         counts = np.bincount(images.labels[readable], minlength=len(data.classes))
         if not counts.all():
             name = data.classes[int(np.flatnonzero(counts == 0)[0])]

@@ -10,7 +10,6 @@ UPDATES_PER_EPOCH = 30
 """Where the batch size is free."""
 MIN_UPDATES = 500
 """Of a run on photographs, within the epochs that a recipe allows."""
-MIN_BATCH, MAX_BATCH = 16, 128
 BASE_BATCH = 64
 """Batch size that the automatic learning rates are for."""
 LR_FROM_SCRATCH, LR_PRETRAINED = 2e-3, 5e-4
@@ -24,15 +23,24 @@ FEWEST_EPOCHS = 10
 """Epochs that are reduced no further."""
 
 
-def choose_batch_size(wanted: int | Auto, num_train: int, parts: int, data_name: str) -> int:
+def choose_batch_size(
+    wanted: int | Auto, limits: tuple[int, int], num_train: int, parts: int, data_name: str
+) -> int:
     """Return the batch size: as wanted, or about 30 updates per epoch; a multiple of 2 x `parts`.
+
+    Args:
+        wanted: A number, or auto.
+        limits: The least and the most images that auto stands for.
+        num_train: Training images.
+        parts: Processes times accumulation steps.
+        data_name: For the message.
 
     Raises:
         UserError: There are too few images for the parts of a batch.
     """
     if isinstance(wanted, str):
         batch = 2 ** round(math.log2(max(num_train, 1) / UPDATES_PER_EPOCH))
-        batch = min(max(batch, MIN_BATCH), MAX_BATCH)
+        batch = min(max(batch, limits[0]), limits[1])
     else:
         batch = wanted
     pairs = 2 * parts  # mixup pairs the images of each part of a batch

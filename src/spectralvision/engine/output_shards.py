@@ -1,17 +1,19 @@
-"""A table larger than memory: written as shards beside its place, and merged at the end.
+"""A file larger than memory: written as shards beside its place, and merged at the end.
 
 The shards of FILE are in FILE.shards/. `job.json` says what they belong to; shard n, a file
 without header, has the rows of the images n * size to (n + 1) * size, in order, whichever process
-has written it. `n.unreadable.csv` beside it lists the images that cannot be read. A shard is
-written whole or not at all."""
+has written it; for JSON it has a record per line. `n.unreadable.csv` beside it lists the
+images that cannot be read. A shard is written whole or not at all.
+"""
 
 import fcntl
+import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from spectralvision.engine.csv_files import read_rows, write_rows
 from spectralvision.engine.lock import flock, lock
@@ -24,17 +26,19 @@ from spectralvision.runs import (
     write_json,
 )
 
-FORMATS = (".csv", ".parquet")
+FORMATS = (".csv", ".parquet", ".json")
 SHARDS_PER_ROW_GROUP = 32
 """Of Parquet."""
 UNREADABLE_COLUMNS = ("image", "reason")
 NUMERIC_PREFIXES = ("probability", "score")
+WriteJson = Callable[[Callable[[], Iterator[Any]], TextIO], None]
+"""(returns all records, file) -> None."""
 
 
 def check_out(out: Path) -> None:
     """Raise `UserError` for a file that would be overwritten, or whose format is not supported."""
     if out.suffix not in FORMATS:
-        raise UserError(f"--out {out} should end in {' or '.join(FORMATS)}.")
+        raise UserError(f"--out {out} should end in {', '.join(FORMATS[:-1])} or {FORMATS[-1]}.")
     if out.suffix == ".parquet":
         require_extra("train", "pyarrow")
     existing = [path for path in (out, unreadable_path(out)) if path.exists()]
@@ -48,23 +52,31 @@ def unreadable_path(out: Path) -> Path:
 
 
 class OutputShards:
-    """The shards of a table with `num_images` rows, minus those of images that cannot be read.
+    """The shards of a file with `num_images` rows, minus those of images that cannot be read.
 
     Args:
-        out: The table, .csv or .parquet.
+        out: A table, .csv or .parquet, or .json.
         columns: Its header; `probability...` and `score...` are numbers, the others text.
         num_images: In total, whichever process writes them.
         size: Images per shard.
         job: What else the rows depend on; the keys are words for messages.
+        merge_json: Writes the JSON file, from what returns all records; default: a list of them.
 
     Raises:
         UserError: There are shards of another job.
     """
 
     def __init__(
-        self, out: Path, columns: Sequence[str], num_images: int, size: int, job: dict[str, Any]
+        self,
+        out: Path,
+        columns: Sequence[str],
+        num_images: int,
+        size: int,
+        job: dict[str, Any],
+        merge_json: WriteJson | None = None,
     ) -> None:
         self.out, self.columns, self.num_images, self.size = out, columns, num_images, size
+        self.merge_json = merge_json or (lambda records, file: write_json_list(records(), file))
         self.folder = _folder(out)
         self.folder.mkdir(parents=True, exist_ok=True)
         job = job | {"number of images": num_images, "shard size": size}
@@ -77,6 +89,11 @@ class OutputShards:
                 f"{self.folder} was started with another {changed[0]}: use the same again to "
                 "resume, or delete the folder, or name another file with --out."
             )
+
+    @property
+    def is_json(self) -> bool:
+        """Whether shards have records, not cells."""
+        return self.out.suffix == ".json"
 
     def __len__(self) -> int:
         return -(-self.num_images // self.size)
@@ -93,15 +110,21 @@ class OutputShards:
         wanted = range(len(self)) if numbers is None else numbers
         return [number for number in wanted if self._name(number) not in existing]
 
-    def write(
-        self, number: int, rows: Sequence[Sequence[Any]], unreadable: Sequence[Sequence[str]]
-    ) -> None:
-        """Write a shard, after its list of unreadable images: the shard says that both exist."""
+    def write(self, number: int, rows: Sequence[Any], unreadable: Sequence[Sequence[str]]) -> None:
+        """Write a shard, after its list of unreadable images: the shard says that both exist.
+
+        Args:
+            number: Of the shard.
+            rows: Cells of the table; records for JSON.
+            unreadable: Image and reason of what cannot be read.
+        """
         if unreadable:
             with atomic_write(self._unreadable(number)) as temporary:
                 _write_csv(temporary, unreadable)
         with atomic_write(self.folder / self._name(number)) as temporary:
-            if self.out.suffix == ".csv":
+            if self.is_json:
+                _write_lines(temporary, rows)
+            elif self.out.suffix == ".csv":
                 _write_csv(temporary, rows)
             else:
                 _write_parquet(temporary, rows, self.columns)
@@ -124,8 +147,12 @@ class OutputShards:
             _merge_csv(lists, merged_list, UNREADABLE_COLUMNS)
             replace_file(merged_list, unreadable_path(self.out))
         merged = self.folder / "merged"
-        merge = _merge_csv if self.out.suffix == ".csv" else _merge_parquet
-        merge(shards, merged, self.columns)
+        if self.is_json:
+            with open(merged, "w", encoding="utf-8") as file:
+                self.merge_json(lambda: _read_lines(shards), file)
+        else:
+            merge = _merge_csv if self.out.suffix == ".csv" else _merge_parquet
+            merge(shards, merged, self.columns)
         replace_file(merged, self.out)
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -164,6 +191,15 @@ class OutputShards:
         return self.folder / f"{number:06d}.unreadable.csv"
 
 
+def write_json_list(records: Iterable[Any], file: TextIO) -> None:
+    """Write a JSON list, a record per line."""
+    separator = "["
+    for record in records:
+        file.write(f"{separator}\n{json.dumps(record)}")
+        separator = ","
+    file.write("\n]\n" if separator == "," else "[]\n")
+
+
 def _folder(out: Path) -> Path:
     return out.with_name(f"{out.name}.shards")
 
@@ -171,6 +207,17 @@ def _folder(out: Path) -> Path:
 def _write_csv(path: Path, rows: Iterable[Sequence[Any]]) -> None:
     with open(path, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         write_rows(file, rows)
+
+
+def _write_lines(path: Path, records: Iterable[Any]) -> None:
+    with open(path, "w", encoding="utf-8") as file:
+        file.writelines(json.dumps(record) + "\n" for record in records)
+
+
+def _read_lines(files: Sequence[Path]) -> Iterator[Any]:
+    for path in files:
+        with open(path, encoding="utf-8") as file:
+            yield from map(json.loads, file)
 
 
 def _merge_csv(files: Sequence[Path], out: Path, columns: Sequence[str]) -> None:

@@ -4,7 +4,7 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TextIO
 
 from spectralvision.data.images import Images
 from spectralvision.data.loaders import split_into_batches
@@ -30,6 +30,7 @@ class RowPredictor(Protocol):
 
     def columns(self, has_labels: bool) -> list[str]: ...
     def describe(self) -> dict[str, Any]: ...
+    def write_json(self, records: Callable[[], Iterator[Any]], file: TextIO) -> None: ...
     def predict(
         self, images: Images, batches: Sequence[Sequence[int]], label: Label | None
     ) -> Iterator[Any]: ...
@@ -47,7 +48,7 @@ def predict_to_file(
     Args:
         predictor: The model.
         images: All of them, also where several processes divide them.
-        out: .csv or .parquet.
+        out: .csv, .parquet or .json.
         label: Annotations, for a column of their own.
         shard: (k, n): this process writes every n-th output shard from the k-th on, k from 1. The
             process that ends last merges them.
@@ -73,7 +74,8 @@ def predict_to_file(
     rest = f"the same command resumes it (see {out}.shards)"
     try:
         with translate_errors(predictor.config.batch_size, lambda is_resumable: rest):
-            shards = OutputShards(out, columns, len(images), size, _job(predictor, images, columns))
+            job = _job(predictor, images, columns)
+            shards = OutputShards(out, columns, len(images), size, job, predictor.write_json)
             with shards.in_use(shard):
                 # 2. Rows of this process
                 numbers = range(first, len(shards), step)
@@ -135,11 +137,11 @@ def _write(
     ]
     predictions = predictor.predict(images, batches, label) if batches else iter(())
     for number, size in zip(missing, sizes, strict=True):
-        rows: list[list[Any]] = []
+        rows: list[Any] = []
         unreadable: list[list[str]] = []
         while len(rows) + len(unreadable) < size:
             batch = next(predictions)
-            rows += [row.cells for row in batch.rows]
+            rows += [row.record if shards.is_json else row.cells for row in batch.rows]
             unreadable += [[one["image"], one["reason"]] for one in batch.unreadable]
         shards.write(number, rows, unreadable)
     return round(sum(sizes) / (time.monotonic() - start), 1) if sizes else None

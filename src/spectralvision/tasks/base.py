@@ -5,13 +5,13 @@ which tasks exist.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, TextIO
 
 from torch import nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, default_collate
 
 from spectralvision.data import loaders
 from spectralvision.data.images import Images, Stream
@@ -21,6 +21,7 @@ from spectralvision.data.shard_columns import Columns
 from spectralvision.data.splits import Data
 from spectralvision.data.workers import choose_num_workers
 from spectralvision.engine import model_io
+from spectralvision.engine.output_shards import write_json_list
 from spectralvision.engine.processes import rank
 from spectralvision.engine.train_module import Monitor, TrainModule
 from spectralvision.report import Findings
@@ -31,6 +32,8 @@ Transform = Callable[[Any, Any], Sample]
 """(PIL image, target) -> (tensor, target)."""
 Table = list[list[str]]
 """A head and rows, as text."""
+FileWriter = Callable[[Images, int, Any], None]
+"""(images, index, prediction for the image) -> None. The prediction is `Row.prediction`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +48,8 @@ class Row(NamedTuple):
     """For JSON."""
     cells: list[Any]
     """For tables, one for each of `Task.columns`."""
+    prediction: Any = None
+    """For `Task.file_writer`."""
 
 
 class Task(ABC):
@@ -60,6 +65,8 @@ class Task(ABC):
     """Options of `evaluate` besides the common ones."""
     predict_options: ClassVar[type] = NoOptions
     """Options of `predict` besides the common ones."""
+    batch_limits: ClassVar[tuple[int, int]] = (16, 128)
+    """The least and the most images that `--batch-size auto` stands for."""
 
     # Data
 
@@ -110,9 +117,18 @@ class Task(ABC):
             train: Whether to augment.
         """
 
+    def collate(self, samples: list[Sample]) -> tuple[Any, Any]:
+        """Return a batch (inputs, targets) of samples; `len` of the inputs is their number."""
+        inputs, targets = default_collate(samples)
+        return inputs, targets
+
     @abstractmethod
     def module(self, model: nn.Module, config: Any, data: Data) -> TrainModule:
         """Return the model with its loss and metrics."""
+
+    def describe_input(self, config: Any) -> str:
+        """Return the size of the model's input in words."""
+        return f"{config.input_size} x {config.input_size} pixels"
 
     def loaders(
         self, config: Any, data: Data, model: nn.Module
@@ -126,9 +142,16 @@ class Task(ABC):
         transform = self.transform(config, model, train=True)
         eval_transform = self.transform(config, model, train=False)
         return (
-            loaders.build_train_loader(train, transform, size, config.seed, workers, partition),
+            loaders.build_train_loader(
+                train, transform, size, config.seed, workers, partition, collate=self.collate
+            ),
             loaders.build_eval_loader(
-                val, eval_transform, size // trainer.parts_per_batch, workers, partition
+                val,
+                eval_transform,
+                size // trainer.parts_per_batch,
+                workers,
+                partition,
+                collate=self.collate,
             ),
         )
 
@@ -191,6 +214,21 @@ class Task(ABC):
     @abstractmethod
     def rows(self, model: nn.Module, outputs: Any, options: Any) -> list[Row]:
         """Return a row for each image of a batch."""
+
+    def file_writer(self, model: nn.Module, options: Any) -> FileWriter | None:
+        """Return what writes the files of an image, such as a mask; None for none."""
+        return None
+
+    def write_json(self, records: Callable[[], Iterable[dict[str, Any]]], model: nn.Module,
+                   file: TextIO) -> None:  # fmt: skip
+        """Write the predictions for all images as JSON; by default a list of their records.
+
+        Args:
+            records: Returns the records of `rows`, with the image's name, as often as it is called.
+            model: The model.
+            file: Where to write.
+        """
+        write_json_list(records(), file)
 
     def label(self, data: Data, images: Images | Stream, index: int) -> str | None:
         """Return the annotation of an image as text; None leaves its cell empty."""

@@ -83,7 +83,9 @@ def _run(task: Task, module: Any, images: Images | Stream, config: InferenceConf
     partition = Partition(rank() if config.devices > 1 else 0, config.devices)
     transform = task.transform(None, module.model, train=False)
     workers = config.choose_workers(images)
-    loader = build_inference_loader(images, transform, config.batch_size, workers, partition)
+    loader = build_inference_loader(
+        images, transform, config.batch_size, workers, partition, collate=task.collate
+    )
     module.metrics.reset()
     num_images = 0
     for batch, outputs in infer(module, loader, config, "Evaluating", len(images)):

@@ -32,7 +32,9 @@ MAX_DATA_WAIT = 0.1
 """Fraction of the training time spent waiting for data above which a change is advised."""
 
 
-def describe_data_and_model(config: TrainConfig, data: Data, model: nn.Module) -> Iterator[str]:
+def describe_data_and_model(
+    config: TrainConfig, data: Data, model: nn.Module, input_size: str
+) -> Iterator[str]:
     """Yield two lines: the data found, and the model with its size and cost."""
     counts = ", ".join(f"{format_count(len(split))} {name}" for name, split in data.splits.items())
     divided = data.facts.get("val_split")
@@ -45,7 +47,7 @@ def describe_data_and_model(config: TrainConfig, data: Data, model: nn.Module) -
     weights = "pretrained weights" if is_pretrained else "from scratch"
     yield (
         f"model  {architecture(model)}: {millions:.2f} M parameters, {_macs(model)}, {weights}, "
-        f"{config.input_size} x {config.input_size} pixels"
+        + input_size
     )
 
 

@@ -4,7 +4,7 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TextIO
 
 import numpy as np
 
@@ -72,6 +72,10 @@ class Predictor:
         }
         return {"model": digest, **options, "--precision": self.config.precision}
 
+    def write_json(self, records: Callable[[], Iterator[Any]], file: TextIO) -> None:
+        """Write the records of all rows as the task's JSON."""
+        self.task.write_json(records, self.model, file)
+
     def predict(
         self, images: Images, batches: Sequence[Sequence[int]], label: Label | None = None
     ) -> Iterator[Predictions]:
@@ -82,13 +86,17 @@ class Predictor:
             self.config.batch_size,
             self.config.choose_workers(images),
             batches=batches,
+            collate=self.task.collate,
         )
+        write = self.task.file_writer(self.model, self.options)
         module = self.task.predictor(self.model, self.options)
         num_images = sum(map(len, batches))
         for batch, outputs in infer(module, loader, self.config, "Predicting", num_images):
             rows = [] if outputs is None else self.task.rows(self.model, outputs, self.options)
             named = []
             for index, row in zip(batch.rows, rows, strict=True):
+                if write is not None:
+                    write(images, index, row.prediction)
                 start: dict[str, Any] = {"image": images.name(index)}
                 if label is not None:
                     start["label"] = label(index)

@@ -163,7 +163,7 @@ def _resolve(task: Task, config: Any, data: Data) -> Any:
     num_train = len(data.split("train"))
     is_pretrained = config.pretrained or model_io.brings_weights(config.model)
     batch = auto_settings.choose_batch_size(
-        config.batch_size, num_train, config.trainer.parts_per_batch, data.name
+        config.batch_size, task.batch_limits, num_train, config.trainer.parts_per_batch, data.name
     )
     limits = task.epoch_limits(config, data, is_pretrained)
     epochs = auto_settings.choose_epochs(config.epochs, limits, num_train, batch)

@@ -127,7 +127,8 @@ def announce(prepared: Prepared, projection: Projection | None, say: Say) -> Non
     """Say what was found, what is trained and how long it takes."""
     config = prepared.config
     if projection is not None:
-        for line in messages.describe_data_and_model(config, prepared.data, prepared.model):
+        size = prepared.task.describe_input(config)
+        for line in messages.describe_data_and_model(config, prepared.data, prepared.model, size):
             say(line)
         say(messages.describe_training(config, prepared.fit_config.device, projection))
     for line in prepared.notes:
