@@ -3,6 +3,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from spectralvision.engine.weights_io import read_config
 from spectralvision.runs import UserError, expand_user, read_json, suggest
 
 if TYPE_CHECKING:
@@ -42,13 +43,14 @@ def find_task(name: str) -> "Task":
 
 
 def task_of(model: str) -> "Task":
-    """Return the task of a run folder; classification for runs that name none, and other models.
+    """Return the task of a run folder or a repository; classification where none is named.
 
     Raises:
         UserError: The run is of a task that is not registered here.
     """
     path = expand_user(model.removeprefix("local-dir:")) / "run.json"
-    name = read_json(path).get("task", DEFAULT) if path.is_file() else DEFAULT
+    known = read_json(path) if path.is_file() else read_config(model)
+    name = known.get("task", DEFAULT)
     if not isinstance(name, str):
-        raise UserError(f"{path} names no task ({name!r}).")
+        raise UserError(f"{model} names no task ({name!r}).")
     return find_task(name)

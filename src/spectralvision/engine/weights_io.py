@@ -1,0 +1,113 @@
+"""Run folders of models that are not timm's classifiers: config.json and model.safetensors.
+
+`config.json` says how to build the model: "task", "architecture" (timm's name of the backbone),
+"label_names", and what else the task needs. Nothing in it is imported or executed.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub import hf_hub_download
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from spectralvision.engine import hub
+from spectralvision.engine.errors import explain_hub_error
+from spectralvision.runs import (
+    UserError,
+    expand_user,
+    read_json,
+    replace_file,
+    temporary_folder,
+    write_json,
+)
+
+CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
+
+
+def save_weights(model: nn.Module, config: dict[str, Any], folder: Path) -> None:
+    """Write both files into a run folder, each whole or not at all."""
+    state = {
+        name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, value in model.state_dict().items()
+    }
+    with temporary_folder(folder) as temporary:
+        save_file(state, temporary / WEIGHTS_FILE)
+        write_json(temporary / CONFIG_FILE, config)
+        for name in (WEIGHTS_FILE, CONFIG_FILE):
+            replace_file(temporary / name, folder / name)
+
+
+def read_config(name: str) -> dict[str, Any]:
+    """Return config.json of a run folder or a repository; empty for anything else.
+
+    Raises:
+        UserError: The repository cannot be read.
+    """
+    if hub.is_hub(name):
+        return read_json(_download(name, CONFIG_FILE))
+    path = _folder(name) / CONFIG_FILE
+    return read_json(path) if path.is_file() else {}
+
+
+def read_weights(name: str, task: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Return the configuration and the weights of a run folder or a repository.
+
+    Args:
+        name: A run folder or hf_hub:OWNER/NAME.
+        task: The task that it should be for.
+
+    Raises:
+        UserError: It is not one, is for another task, or its weights cannot be read.
+    """
+    config = read_config(name)
+    if not config:
+        raise UserError(
+            f"{name} is not a run of {task}: give a folder that `spectralvision train {task}` has "
+            "written."
+        )
+    if config.get("task") != task:
+        known = config.get("task", "classification")
+        raise UserError(f"{name} is for {known}, not for {task}.")
+    path = _download(name, WEIGHTS_FILE) if hub.is_hub(name) else _folder(name) / WEIGHTS_FILE
+    try:
+        state = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"the weights in {name} cannot be used ({error}).") from None
+    for key, value in state.items():
+        if value.is_floating_point() and not value.isfinite().all():
+            raise UserError(
+                f"the weights in {name} are damaged: {key} has values that are not finite "
+                "(NaN or infinite)."
+            )
+    return config, state
+
+
+def load_weights(model: nn.Module, state: dict[str, Tensor], name: str) -> None:
+    """Load weights into a model that has the same ones.
+
+    Raises:
+        UserError: They do not fit.
+    """
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:300]
+        raise UserError(f"the weights in {name} cannot be used ({reason}).") from None
+
+
+def _folder(name: str) -> Path:
+    return expand_user(name.removeprefix("local-dir:"))
+
+
+def _download(name: str, file: str) -> Path:
+    """Return the local copy of a file of a repository."""
+    full_name = hub.parse_repository(name)
+    repo, _, revision = full_name.partition("@")
+    try:
+        with hub.cache_if_unreachable():
+            return Path(hf_hub_download(repo, file, revision=revision or None))
+    except Exception as error:  # a network fails in many ways
+        raise UserError(f"{explain_hub_error(error, full_name)}.") from None
