@@ -11,7 +11,7 @@ import io
 import os
 import stat
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -43,6 +43,14 @@ TRANSPOSE = {
     8: Image.Transpose.ROTATE_90,
 }
 """Orientation in EXIF -> what makes the image upright."""
+TURNS = (
+    Image.Transpose.TRANSPOSE,
+    Image.Transpose.TRANSVERSE,
+    Image.Transpose.ROTATE_90,
+    Image.Transpose.ROTATE_270,
+)
+"""What exchanges height and width."""
+LOSSY_FORMATS = ("JPEG", "MPO", "JPEG2000", "WEBP", "AVIF", "HEIF")
 
 
 class TooLargeError(ValueError):
@@ -60,11 +68,45 @@ def open_image(source: str | Path | bytes, name: str | None = None) -> Image.Ima
         UserError: The file does not exist, is not a regular file, cannot be decoded, or is too
             large.
     """
+    return _open(_decode, source, name)
+
+
+def open_mask(source: str | Path | bytes, name: str | None = None) -> Image.Image:
+    """Decode the first frame of an image file without changing its values: numbers of classes.
+
+    Args:
+        source: A path, or the content of a file.
+        name: What to call the mask in error messages.
+
+    Raises:
+        UserError: As `open_image`; or a lossy format, which changes values.
+    """
+    return _open(_decode_values, source, name)
+
+
+def image_size(source: str | Path | bytes) -> tuple[int, int]:
+    """Return (height, width) of an upright image in pixels, from the head of its file.
+
+    Raises:
+        OSError: It cannot be opened.
+        Exception: Its head cannot be decoded.
+    """
+    with (
+        _open_source(source) as file,
+        Image.open(file, formats=readable_formats()) as image,
+    ):
+        is_turned = _orientation(image) in TURNS
+        return (image.width, image.height) if is_turned else (image.height, image.width)
+
+
+def _open(
+    decode: Callable[[BinaryIO], Image.Image], source: str | Path | bytes, name: str | None
+) -> Image.Image:
     name = name or (str(source) if not isinstance(source, bytes) else "the image file")
     try:
         with warnings.catch_warnings(), _open_source(source) as file:
             warnings.simplefilter("ignore")  # of odd metadata, and below MAX_PIXELS of large images
-            return _decode(file)
+            return decode(file)
     except FileNotFoundError:
         raise UserError(f"{name} does not exist.") from None
     except Exception as error:  # decoders raise many kinds of errors for broken files
@@ -159,6 +201,19 @@ def _decode(file: BinaryIO, small: bool = False) -> Image.Image:
             method = _orientation(image)
             image.close()
             return rgb if method is None else rgb.transpose(method)
+
+
+def _decode_values(file: BinaryIO) -> Image.Image:
+    with Image.open(file, formats=readable_formats()) as image:
+        if image.format in LOSSY_FORMATS:
+            raise ValueError(f"{image.format} changes the numbers of classes: save masks as PNG")
+        if image.width * image.height > MAX_PIXELS:
+            raise TooLargeError(f"more than {MAX_PIXELS / 1e6:.0f} million pixels")
+        size = _pixel_bytes(image)
+        if size > MAX_DECODED_BYTES:
+            raise TooLargeError(f"decoding takes {_megabytes(size)}")
+        with _decode_alone(size > LARGE_DECODED_BYTES):
+            return image.copy()
 
 
 def _pixel_bytes(image: Image.Image) -> int:

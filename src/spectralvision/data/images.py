@@ -60,7 +60,9 @@ class Images(ABC):
 class FileImages(Images):
     """Image files below a folder."""
 
-    def __init__(self, root: Path, files: Sequence[str], labels: Sequence[int]) -> None:
+    def __init__(
+        self, root: Path, files: Sequence[str], labels: Sequence[int] | np.ndarray
+    ) -> None:
         super().__init__(labels)
         self.root = root
         self.files = files

@@ -43,7 +43,7 @@ def find_image_column(schema: Any, wanted: Columns, file: Path) -> str:
     """
     name = _find(schema, "image", wanted, IMAGE_NAMES, _may_be_image, file)
     kind = schema.field(name).type
-    if not _holds_images(kind):
+    if not holds_images(kind):
         raise UserError(
             f"the column {name!r} of {file} has the type {kind}, not the content of image files: "
             "name another with --image-column."
@@ -141,10 +141,10 @@ def _require_list(names: Any) -> list[Any]:
 
 def _may_be_image(kind: Any) -> bool:
     """Return whether a column may hold images, by its type alone: text may be anything."""
-    return _holds_images(kind) and not is_text(kind)
+    return holds_images(kind) and not is_text(kind)
 
 
-def _holds_images(kind: Any) -> bool:
+def holds_images(kind: Any) -> bool:
     """Return whether values are contents of files, file names, or both."""
     import pyarrow.types as types
 

@@ -79,7 +79,7 @@ class OutputShards:
         self.merge_json = merge_json or (lambda records, file: write_json_list(records(), file))
         self.folder = _folder(out)
         self.folder.mkdir(parents=True, exist_ok=True)
-        job = job | {"number of images": num_images, "shard size": size}
+        job = json.loads(json.dumps(job | {"number of images": num_images, "shard size": size}))
         record = self.folder / "job.json"
         if not record.exists():
             write_json(record, job)

@@ -1,16 +1,22 @@
 """What a task hands to the engine: a model with its loss and metrics, and the metric to watch."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+import torch
 from torch import Tensor, nn
 from torchmetrics import MetricCollection
 
+from spectralvision.data.seeding import temporary_seed
 from spectralvision.engine.devices import Device
 from spectralvision.engine.optimizer_config import OptimizerConfig
 from spectralvision.engine.trainer_config import TrainerConfig
+
+DRAWS = 2
+"""The random draws of a model, beside others with the same seed."""
 
 
 class Monitor(NamedTuple):
@@ -48,6 +54,14 @@ class Step(NamedTuple):
     rank: int
     total_images: int
     """Images of the whole update, over all ranks and accumulation steps."""
+
+
+@contextmanager
+def seeded_draws(seed: int, step: Step) -> Iterator[None]:
+    """Make random draws inside the block, of any device, depend on the seed and the step alone."""
+    with temporary_seed(seed, DRAWS, step.update, step.rank, step.batch):
+        torch.manual_seed(torch.initial_seed())  # seeds the accelerator's generator too
+        yield
 
 
 class TrainModule(nn.Module):

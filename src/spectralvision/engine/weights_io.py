@@ -27,11 +27,21 @@ from spectralvision.runs import (
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
 
 
-def save_weights(model: nn.Module, config: dict[str, Any], folder: Path) -> None:
-    """Write both files into a run folder, each whole or not at all."""
+def save_weights(
+    model: nn.Module, config: dict[str, Any], folder: Path, without: str | None = None
+) -> None:
+    """Write both files into a run folder, each whole or not at all.
+
+    Args:
+        model: Has the weights.
+        config: How to build it.
+        folder: The run folder.
+        without: Start of the names of weights that are left out.
+    """
     state = {
         name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
         for name, value in model.state_dict().items()
+        if without is None or not name.startswith(without)
     }
     with temporary_folder(folder) as temporary:
         save_file(state, temporary / WEIGHTS_FILE)

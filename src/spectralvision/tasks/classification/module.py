@@ -1,7 +1,5 @@
 """The classifier: cross-entropy with mixing and class weights, and its metrics."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -12,11 +10,12 @@ from torchmetrics import Accuracy, MeanMetric, Metric, MetricCollection
 
 from spectralvision.data.seeding import temporary_seed
 from spectralvision.engine.model_io import data_config
-from spectralvision.engine.train_module import Step, TrainModule
+from spectralvision.engine.train_module import Step, TrainModule, seeded_draws
 from spectralvision.tasks.classification.config import LossConfig
 
 Batch = tuple[Tensor, Tensor]
-MIXING, DROPPING = 1, 2  # the random draws that a seed is for
+MIXING = 1
+"""The random draws of mixup, beside others with the same seed."""
 
 
 class Classifier(TrainModule):
@@ -63,7 +62,7 @@ class Classifier(TrainModule):
             smoothing = 0.0  # it is in the mixed targets already
 
         # 2. Logits and loss
-        with self.random_draws(step):
+        with seeded_draws(self.seed, step):
             logits = self.model(images)
         loss = self.total_loss(images, logits, targets, smoothing) / len(images)
         return {"loss": loss, "top1": (logits.argmax(dim=1) == labels).float().mean()}
@@ -79,13 +78,6 @@ class Classifier(TrainModule):
             label_smoothing=label_smoothing,
             reduction="sum",
         )
-
-    @contextmanager
-    def random_draws(self, step: Step) -> Iterator[None]:
-        """Make the model's random draws inside the block depend on the seed and the step alone."""
-        with temporary_seed(self.seed, DROPPING, step.update, step.rank, step.batch):
-            torch.manual_seed(torch.initial_seed())  # seeds the accelerator's generator too
-            yield
 
     def update_metrics(self, outputs: Tensor, targets: Tensor) -> None:
         """Update the metrics with (B, num_classes) logits and (B,) labels."""

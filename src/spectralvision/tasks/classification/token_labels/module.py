@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from spectralvision.engine.train_module import Step
+from spectralvision.engine.train_module import Step, seeded_draws
 from spectralvision.models.mix_token import TokenLabelOutput
 from spectralvision.tasks.classification.config import LossConfig
 from spectralvision.tasks.classification.module import Classifier
@@ -50,7 +50,7 @@ class TokenLabelClassifier(Classifier):
     def training_step(self, batch: Any, step: Step) -> dict[str, Tensor]:
         """Return the loss and top-1 of a batch (images, `TokenLabelTarget`)."""
         images, (labels, maps) = batch
-        with self.random_draws(step):
+        with seeded_draws(self.seed, step):
             out: TokenLabelOutput = self.model.forward_token_label(images)  # type: ignore[operator]
         targets = make_targets(maps, self.num_classes, token_grid(self.model, images), self.logits)
         loss = token_label_loss(out, targets, self.loss.label_smoothing, self.class_weights)

@@ -1,0 +1,141 @@
+"""The images and masks of segmentation: which can be used, and what the user should know."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+
+import numpy as np
+
+from spectralvision.data.image_formats import describe_left_out
+from spectralvision.data.images import Images, Stream
+from spectralvision.data.masks import ReorderedMasks
+from spectralvision.data.scan_masks import validate_masks
+from spectralvision.data.splits import Data
+from spectralvision.data.thresholds import MIN_VAL_IMAGES
+from spectralvision.data.validate_images import (
+    DuplicateImage,
+    UnreadableImage,
+    validate_images,
+)
+from spectralvision.engine.progress import track
+from spectralvision.runs import UserError, format_count
+
+MAX_NAMES = 5
+"""Images that a note names."""
+RARE = 0.001
+"""Fraction of the pixels below which a class is rare."""
+
+
+def check_data(data: Data) -> tuple[Data, list[str]]:
+    """Return the data with what can be read of train and val, and notes.
+
+    Raises:
+        UserError: There is one class only, or nothing is left to train on or to validate on.
+    """
+    if len(data.classes) < 2:
+        raise UserError(
+            f"{data.name} has one class ({data.classes[0]}), but at least two classes are required."
+        )
+    data, unreadable, duplicates = validate_images(data, track)
+    data, bad_masks, pixels = validate_masks(data, track)
+    facts = {
+        "skipped": [asdict(one) for one in (*unreadable, *bad_masks)],
+        "in_train_and_val": [asdict(one) for one in duplicates],
+        "train_pixels": pixels.tolist(),
+    }
+    data = replace(data, facts=data.facts | facts)
+    return data, describe_problems(data, unreadable, bad_masks, duplicates, pixels)
+
+
+def describe_problems(
+    data: Data,
+    unreadable: Sequence[UnreadableImage],
+    bad_masks: Sequence[UnreadableImage],
+    duplicates: Sequence[DuplicateImage],
+    pixels: np.ndarray,
+) -> list[str]:
+    """Return lines about what is left out, duplicates, few images, and classes without pixels."""
+    notes = []
+    if left_out := data.facts.get("left_out"):
+        notes.append(f"skip   formats that are not read: {describe_left_out(left_out)}")
+    for key, what in (("without_mask", "without a mask"), ("without_image", "without an image")):
+        if found := data.facts.get(key):
+            noun = "image" if key == "without_mask" else "mask"
+            names = _join(found["first"], found["number"])
+            notes.append(f"skip   {_count(found['number'], noun)} {what}: {names}")
+    if unreadable:
+        names = _join([f"{one.image} ({one.reason})" for one in unreadable])
+        notes.append(f"skip   {_count(len(unreadable), 'image')} that cannot be read: {names}")
+    if bad_masks:
+        names = _join([one.reason for one in bad_masks])
+        notes.append(f"skip   {_count(len(bad_masks), 'image')} without a usable mask: {names}")
+    if duplicates:
+        pairs = _join([f"{one.train} = {one.val}" for one in duplicates])
+        notes.append(
+            f"note   {_count(len(duplicates), 'image')} of val also in train, which makes val mIoU "
+            f"too high: {pairs}"
+        )
+    if (num_val := len(data.splits["val"])) < MIN_VAL_IMAGES:
+        notes.append(f"note   {_count(num_val, 'image')} in val: the metrics are uncertain")
+    return notes + _describe_pixels(data.classes, pixels)
+
+
+def _describe_pixels(classes: Sequence[str], pixels: np.ndarray) -> list[str]:
+    """Return lines about ignored pixels, and about classes that are missing or rare in train."""
+    total, ignored = int(pixels.sum()), int(pixels[-1])
+    notes = []
+    if total == ignored:
+        return ["note   all pixels of train are ignored: nothing can be trained"]
+    fractions = pixels[:-1] / (total - ignored)
+    if missing := [classes[index] for index in np.flatnonzero(fractions == 0).tolist()]:
+        notes.append(f"note   no pixels in train: {_join(missing)}")
+    rare = [
+        f"{classes[index]} ({fractions[index]:.2%})"
+        for index in np.flatnonzero((fractions > 0) & (fractions < RARE)).tolist()
+    ]
+    if rare:
+        notes.append(
+            f"note   rare classes in train: {_join(rare)}; --class-weights 0.5 up-weights them"
+        )
+    if ignored:
+        notes.append(f"note   {ignored / total:.1%} of the pixels of train are ignored")
+    return notes
+
+
+def compute_class_weights(exponent: float, data: Data) -> list[float] | None:
+    """Return the weight of each class in the loss, 1 on average over the pixels; None for none."""
+    pixels = data.facts.get("train_pixels")
+    if not exponent or not pixels:
+        return None
+    counts = np.array(pixels[:-1], dtype=np.float64)
+    weights = np.maximum(counts, 1) ** -exponent
+    weights[counts == 0] = 1.0
+    mean = (weights * counts).sum() / max(counts.sum(), 1)
+    weights = np.where(counts > 0, weights / mean, 1.0)
+    return [float(weight) for weight in weights]
+
+
+def match_classes(data: Data, classes: Sequence[str], owner: str) -> Data:
+    """Return the data with class maps in the order of a model's classes, matched by name.
+
+    Raises:
+        UserError: The model lacks a class of the data.
+    """
+    reordered = replace(data, splits={}).reorder_classes(classes, owner)
+    if list(classes) == list(data.classes):
+        return data
+    number = {name: index for index, name in enumerate(classes)}
+    new_classes = [number[name] for name in data.classes]
+    splits: dict[str, Images | Stream] = {}
+    for split, images in data.splits.items():
+        assert isinstance(images, Images), "masks are read by index"
+        splits[split] = ReorderedMasks(images, new_classes)
+    return replace(reordered, splits=splits)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{format_count(number)} {noun}" + ("" if number == 1 else "s")
+
+
+def _join(names: Sequence[str], number: int | None = None) -> str:
+    rest = (len(names) if number is None else number) - MAX_NAMES
+    return ", ".join(names[:MAX_NAMES]) + (f" and {rest} more" if rest > 0 else "")

@@ -1,0 +1,40 @@
+"""Draw class maps: as colors, over images, and as PNG with a palette."""
+
+import numpy as np
+from PIL import Image
+
+from spectralvision.data.masks import IGNORED
+
+OPACITY = 0.55
+IGNORED_COLOR = (128, 128, 128)
+
+
+def palette(number: int) -> np.ndarray:
+    """Return (number, 3) uint8 colors, those of Pascal VOC, without its black."""
+    indices = np.arange(1, number + 1)
+    colors = np.zeros((number, 3), np.uint8)
+    for shift in range(8):
+        for channel in range(3):
+            bit = indices >> (3 * shift + channel) & 1
+            colors[:, channel] |= (bit << (7 - shift)).astype(np.uint8)
+    return colors
+
+
+def color_map(classes: np.ndarray, number: int) -> Image.Image:
+    """Return (H, W) classes as an RGB image; ignored pixels are gray."""
+    colors = np.concatenate([palette(number), [IGNORED_COLOR]]).astype(np.uint8)
+    return Image.fromarray(colors[np.where(classes == IGNORED, number, classes)])
+
+
+def overlay(image: Image.Image, classes: np.ndarray, number: int) -> Image.Image:
+    """Return an image with (H, W) classes drawn over it."""
+    return Image.blend(image.convert("RGB"), color_map(classes, number), OPACITY)
+
+
+def indexed(classes: np.ndarray, number: int) -> Image.Image:
+    """Return (H, W) classes as an image of their numbers, with colors for viewers up to 256."""
+    if number > 256:
+        return Image.fromarray(classes.astype(np.uint16))
+    image = Image.fromarray(classes.astype(np.uint8)).convert("L")
+    image.putpalette(palette(number).ravel().tolist())
+    return image

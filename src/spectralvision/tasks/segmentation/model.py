@@ -1,0 +1,331 @@
+"""Segmentation models: a backbone of timm and a decoder. Build them, save them, load them."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import interpolate, pad
+
+from spectralvision.data.images import estimate_median_side
+from spectralvision.data.splits import Data
+from spectralvision.engine import model_io
+from spectralvision.engine.weights_io import load_weights, read_config, read_weights, save_weights
+from spectralvision.runs import UserError, require_extra
+from spectralvision.tasks.segmentation.config import OUTPUT_STRIDES, SegmentationConfig
+from spectralvision.tasks.segmentation.decoders import AuxiliaryHead, DeepLabV3, PSPNet
+
+TASK = "segmentation"
+OWN_DECODERS = {"deeplabv3": DeepLabV3, "pspnet": PSPNet}
+AUTO_STRIDES = {"deeplabv3": 8, "pspnet": 8, "deeplabv3plus": 16, "pan": 16}
+"""Output stride of each decoder; 32 for the others."""
+SMALLEST_SIDES = {"pan": 128}
+"""Of the images that a decoder takes, in pixels; 32 for the others."""
+MAX_AUTO_SIZE = 512
+SIZE_STEP = 32
+AUXILIARY = "auxiliary."
+"""Of weights that only training uses."""
+
+
+class Segmenter(nn.Module):
+    """(B, 3, H, W) images -> (B, K, H, W) logits, for any H and W.
+
+    Attributes:
+        backbone: The network of timm.
+        num_classes: K.
+        pretrained_cfg: Preprocessing and class names, as timm has them.
+        settings: What `config.json` needs to build the model again.
+    """
+
+    backbone: nn.Module
+    pretrained_cfg: dict[str, Any]
+    settings: dict[str, Any]
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.num_classes = num_classes
+
+    def forward_auxiliary(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return the logits, and those of the auxiliary head if there is one."""
+        return self(x), None
+
+
+class DilatedSegmenter(Segmenter):
+    """A backbone with dilation, a decoder on its last map, and a head on the one before."""
+
+    def __init__(
+        self, backbone: nn.Module, decoder: type[nn.Module], num_classes: int, auxiliary: bool
+    ) -> None:
+        super().__init__(num_classes)
+        channels: Sequence[int] = backbone.feature_info.channels()  # type: ignore[union-attr,operator]
+        self.backbone = backbone
+        self.decoder = decoder(channels, num_classes)
+        self.auxiliary = AuxiliaryHead(channels[-2], num_classes) if auxiliary else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        return resize(self.decoder(self.backbone(x)), x.shape[-2:])
+
+    def forward_auxiliary(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        features = self.backbone(x)
+        logits = resize(self.decoder(features), x.shape[-2:])
+        if self.auxiliary is None:
+            return logits, None
+        return logits, resize(self.auxiliary(features[-2]), x.shape[-2:])
+
+
+class SmpSegmenter(Segmenter):
+    """A decoder of segmentation-models-pytorch; images are padded to a multiple of 32."""
+
+    def __init__(self, body: nn.Module, num_classes: int, smallest: int = SIZE_STEP) -> None:
+        super().__init__(num_classes)
+        self.body, self.smallest = body, smallest
+
+    @property
+    def backbone(self) -> nn.Module:  # type: ignore[override]
+        """The network of timm."""
+        return self.body.encoder.model  # type: ignore[union-attr,return-value]
+
+    def forward(self, x: Tensor) -> Tensor:
+        height, width = x.shape[-2:]
+        right, below = (
+            max(side + -side % SIZE_STEP, self.smallest) - side for side in (width, height)
+        )
+        x = pad(x, (0, right, 0, below), mode="replicate")
+        logits: Tensor = self.body(x)
+        return logits[..., :height, :width]
+
+
+def resize(x: Tensor, size: Sequence[int]) -> Tensor:
+    """Return (B, C, h, w) maps at another size, bilinear."""
+    if tuple(x.shape[-2:]) == tuple(size):
+        return x
+    return interpolate(x, tuple(size), mode="bilinear", align_corners=False)
+
+
+# Building
+
+
+def build_model(
+    config: SegmentationConfig, data: Data, is_new: bool = True
+) -> tuple[Segmenter, SegmentationConfig]:
+    """Return the model for the classes of some data, and the settings with its sizes.
+
+    Raises:
+        UserError: No such model, no weights, or a decoder or stride that the backbone does not
+            suit.
+    """
+    # 1. Sizes
+    size = config.input_size
+    if isinstance(size, str):
+        side = estimate_median_side(data.split("train"))
+        size = min(MAX_AUTO_SIZE, SIZE_STEP * math.ceil(side / SIZE_STEP))
+    short_side = size if config.short_side == "auto" else config.short_side
+    config = replace(config, input_size=size, short_side=short_side)
+
+    # 2. The model, with the weights of the one to start from
+    known = read_config(config.model) if model_io.brings_weights(config.model) else {}
+    torch.manual_seed(config.seed)
+    if known.get("task") == TASK:
+        model = build_segmenter(config, str(known["architecture"]), data, known["model_args"])
+        if is_new:
+            _load_what_fits(model, config.model)
+    else:
+        model_args = known.get("model_args", {})
+        model = build_segmenter(config, config.model, data, model_args, is_new)
+    problem = model_io.check_forward(model, int(size))
+    if problem:
+        raise UserError(
+            f"{config.model} with --decoder {config.decoder} does not take {size} x {size} pixels "
+            f"({problem}): choose another --input-size or --decoder."
+        )
+    return model, replace(config, output_stride=model.settings["output_stride"])
+
+
+def build_segmenter(
+    config: SegmentationConfig,
+    name: str,
+    data: Data,
+    model_args: dict[str, Any],
+    is_new: bool = False,
+) -> Segmenter:
+    """Return a model for the classes of some data.
+
+    Args:
+        config: Settings with sizes.
+        name: The backbone: a model of timm, a run folder or a repository.
+        data: Names the classes.
+        model_args: Arguments of the backbone besides `config`.
+        is_new: Whether it brings its weights.
+    """
+    stride = find_output_stride(name, config.decoder, config.output_stride)
+    brings_weights = is_new and (config.pretrained or model_io.brings_weights(name))
+    arguments = dict(model_args) if ":" not in model_io.find_model(name) else {}
+    model = assemble(
+        name,
+        config.decoder,
+        len(data.classes),
+        stride,
+        pretrained=brings_weights,
+        auxiliary=config.loss.auxiliary > 0,
+        img_size=config.input_size,
+        drop_path_rate=config.optimizer.drop_path or None,
+        **arguments,
+    )
+    model_io.describe(model, data.classes, int(config.input_size))
+    model.settings = {
+        "decoder": config.decoder,
+        "output_stride": stride,
+        "short_side": config.short_side,
+        "model_args": model_args,
+    }
+    return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def assemble(
+    name: str, decoder: str, num_classes: int, output_stride: int, *, pretrained: bool,
+    auxiliary: bool, **options: Any,
+) -> Segmenter:  # fmt: skip
+    """Return backbone and decoder put together; `options` are passed to the backbone."""
+    if output_stride != 32:
+        options["output_stride"] = output_stride
+    options |= {"pretrained": pretrained, "num_classes": 0}
+    if decoder in OWN_DECODERS:
+        backbone = model_io.load_model(name, features_only=True, **options)
+        model: Segmenter = DilatedSegmenter(backbone, OWN_DECODERS[decoder], num_classes, auxiliary)
+    else:
+        model = _build_smp(name, decoder, num_classes, output_stride, options)
+    model.pretrained_cfg = dict(model.backbone.pretrained_cfg)  # type: ignore[arg-type]
+    return model
+
+
+def _build_smp(
+    name: str, decoder: str, num_classes: int, output_stride: int, options: dict[str, Any]
+) -> Segmenter:
+    """Return a model of segmentation-models-pytorch whose encoder is our backbone."""
+    require_extra("dense", "segmentation_models_pytorch")
+    import segmentation_models_pytorch as smp
+
+    architecture = architecture_of(name)
+    stride = {"encoder_output_stride": output_stride} if decoder in ("deeplabv3plus", "pan") else {}
+    try:
+        body = smp.create_model(
+            decoder, f"tu-{architecture}", encoder_weights=None, classes=num_classes, **stride
+        )
+    except Exception as error:  # backbones do not suit decoders in many ways
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(
+            f"--decoder {decoder} does not take the backbone {name} ({reason}): choose another "
+            "decoder."
+        ) from None
+    if decoder != "dpt":
+        options |= {
+            "features_only": True,
+            "out_indices": body.encoder.model.feature_info.out_indices,
+        }
+    body.encoder.model = model_io.load_model(name, **options)
+    return SmpSegmenter(body, num_classes, SMALLEST_SIDES.get(decoder, SIZE_STEP))
+
+
+def architecture_of(name: str) -> str:
+    """Return timm's name, without a tag, of the network that a name stands for."""
+    found = model_io.find_model(name)
+    if ":" in found:
+        return str(read_config(name)["architecture"]).partition(".")[0]
+    return found.partition(".")[0]
+
+
+def find_output_stride(name: str, decoder: str, wanted: int | str) -> int:
+    """Return the output stride that a backbone has: as wanted, or the least that suits the decoder.
+
+    Raises:
+        UserError: The backbone does not have it.
+    """
+    if wanted == "auto":
+        least = AUTO_STRIDES.get(decoder, 32)
+        strides = [stride for stride in OUTPUT_STRIDES if stride >= least]
+    else:
+        strides = [int(wanted)]
+    reason = ""
+    for stride in strides:
+        try:
+            with torch.device("meta"):
+                option: dict[str, Any] = {} if stride == 32 else {"output_stride": stride}
+                model: Any = timm.create_model(architecture_of(name), features_only=True, **option)
+            found = model.feature_info.reduction()[-1]
+            if found == stride:
+                return stride
+            reason = f"it has {found}"
+        except Exception as error:  # models reject a stride, or feature maps, in many ways
+            reason = " ".join(str(error).split()) or type(error).__name__
+    raise UserError(
+        f"{name} has no feature maps of output stride {strides[-1]} ({reason}): choose another "
+        "--model or --output-stride."
+    )
+
+
+# Run folders
+
+
+def save_model(model: Segmenter, run: Path) -> None:
+    """Write config.json and model.safetensors; weights that only training uses are left out."""
+    cfg = dict(model.pretrained_cfg)
+    config = {
+        "task": TASK,
+        "architecture": cfg["architecture"],
+        **model.settings,
+        "num_classes": model.num_classes,
+        "label_names": list(cfg["label_names"]),
+        "pretrained_cfg": {
+            key: cfg[key] for key in ("input_size", "interpolation", "mean", "std") if key in cfg
+        },
+    }
+    save_weights(model, config, run, without=AUXILIARY)
+
+
+def load_model(name: str) -> Segmenter:
+    """Return the model of a run folder or a repository.
+
+    Raises:
+        UserError: It is none, or its weights do not fit.
+    """
+    config, state = read_weights(name, TASK)
+    try:
+        model = assemble(
+            str(config["architecture"]),
+            str(config["decoder"]),
+            len(config["label_names"]),
+            int(config["output_stride"]),
+            pretrained=False,
+            auxiliary=False,
+            img_size=config["pretrained_cfg"]["input_size"][-1],
+            **config["model_args"],
+        )
+        model.pretrained_cfg |= config["pretrained_cfg"]
+        model_io.describe(model, config["label_names"], config["pretrained_cfg"]["input_size"][-1])
+        model.settings = {
+            key: config[key] for key in ("decoder", "output_stride", "short_side", "model_args")
+        }
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{name} has no settings of this version ({reason}).") from None
+    load_weights(model, state, name)
+    return model
+
+
+def _load_what_fits(model: Segmenter, name: str) -> None:
+    """Load the weights of a run whose names and shapes the model has; all of its backbone."""
+    _, state = read_weights(name, TASK)
+    own = model.state_dict()
+    fitting = {
+        key: value for key, value in state.items() if key in own and own[key].shape == value.shape
+    }
+    if not any(key.startswith(("backbone.", "body.encoder.")) for key in fitting):
+        raise UserError(
+            f"the backbone of {name} does not fit --decoder {model.settings['decoder']}: use the "
+            "decoder of that run."
+        )
+    model.load_state_dict(fitting, strict=False)
