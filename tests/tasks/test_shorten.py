@@ -36,12 +36,12 @@ def config_for(photos, **settings):
 
 
 @pytest.mark.parametrize(
-    ("size", "hours", "is_pretrained", "shorter"),
-    [(224, 1, False, 224), (224, 2, False, 128), (224, 25, False, 64), (224, 25, True, 128),
-     (64, 25, False, 64), (96, 1.5, False, 64), (32, 9, False, 32)],
+    ("size", "hours", "smallest", "shorter"),
+    [(224, 1, 64, 224), (224, 2, 64, 128), (224, 25, 64, 64), (224, 25, 128, 128),
+     (64, 25, 64, 64), (96, 1.5, 64, 64), (32, 9, 64, 32)],
 )  # fmt: skip
-def test_input_size(size, hours, is_pretrained, shorter):
-    assert shorten_input_size(size, hours * HOURS, is_pretrained) == shorter
+def test_input_size(size, hours, smallest, shorter):
+    assert shorten_input_size(size, hours * HOURS, smallest) == shorter
 
 
 @pytest.mark.parametrize(

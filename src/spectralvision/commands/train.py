@@ -122,7 +122,8 @@ class Train(Command[TrainOptions]):
         print("         slightly optimistic: the best epoch of each fold was chosen on its images")
         print(f"time     {format_duration(result['seconds'])}")
         print_line(
-            f"next     spectralvision train --data {quote(self.config.data)} ... without --folds "
+            f"next     spectralvision train {self.config.recipe} --data {quote(self.config.data)} "
+            "... without --folds "
             "trains the model to use"
         )
 

@@ -17,8 +17,6 @@ MAX_WARMUP_EPOCHS = 5.0
 MAX_CPU_SECONDS = 3600.0
 """Of a run with automatic settings on a CPU."""
 SIZE_STEP = 32
-SMALLEST_SIZE, SMALLEST_SIZE_PRETRAINED = 64, 128
-"""Input sizes that are reduced no further; pretrained weights are for large images."""
 FEWEST_EPOCHS = 10
 """Epochs that are reduced no further."""
 
@@ -60,13 +58,12 @@ def choose_epochs(wanted: int | Auto, limits: tuple[int, int], num_train: int, b
     return min(max(least, math.ceil(MIN_UPDATES / math.ceil(num_train / batch))), most)
 
 
-def shorten_input_size(size: int, seconds: float, is_pretrained: bool) -> int:
+def shorten_input_size(size: int, seconds: float, smallest: int) -> int:
     """Return the input size with which a run of so many seconds ends within an hour on a CPU.
 
     The cost is taken as proportional to the number of pixels. The size is a multiple of 32, not
-    less than 64 (128 from pretrained weights).
+    less than `smallest`.
     """
-    smallest = SMALLEST_SIZE_PRETRAINED if is_pretrained else SMALLEST_SIZE
     if seconds <= MAX_CPU_SECONDS or size <= smallest:
         return size
     wanted = size * math.sqrt(MAX_CPU_SECONDS / seconds)

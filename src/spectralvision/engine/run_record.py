@@ -151,8 +151,8 @@ def check_resumable(run: Path, data: Data) -> None:
     is_finished = record.get("status") == "finished"
     if is_finished and (run / "report.html").is_file() and not rank():  # who may just write it
         raise UserError(
-            f"{run} is finished: `spectralvision train --model {run} --data DATA` continues from "
-            "its weights."
+            f"{run} is finished: `spectralvision train {record.get('recipe', '')} --model {run} "
+            "--data DATA` continues from its weights."
         )
     if not is_finished and not checkpoint.is_file():
         raise UserError(f"{run} has no checkpoint to resume from: {describe_restart(run)}.")

@@ -67,6 +67,11 @@ class Task(ABC):
     """Options of `predict` besides the common ones."""
     batch_limits: ClassVar[tuple[int, int]] = (16, 128)
     """The least and the most images that `--batch-size auto` stands for."""
+    smallest_sizes: ClassVar[tuple[int, int]] = (64, 128)
+    """Input sizes that are reduced no further for a CPU, from scratch and from pretrained weights,
+    which are for large images."""
+    small_model: ClassVar[str] = "`spectralvision train finetune --model mobilenetv3_small_100`"
+    """A model of timm with weights, that a CPU can fine-tune."""
 
     # Data
 

@@ -10,12 +10,13 @@ from spectralvision.analysis import count_macs
 from spectralvision.data.images import estimate_median_side
 from spectralvision.data.splits import Data
 from spectralvision.data.workers import count_cores
-from spectralvision.engine.auto_settings import MAX_CPU_SECONDS, SMALLEST_SIZE
+from spectralvision.engine.auto_settings import MAX_CPU_SECONDS
 from spectralvision.engine.devices import Device
 from spectralvision.engine.find_learning_rate import STEPS
 from spectralvision.engine.model_io import architecture, brings_weights, data_config
 from spectralvision.engine.projection import Projection
 from spectralvision.runs import format_bytes, format_count, format_duration, format_rate
+from spectralvision.tasks.base import Task
 from spectralvision.tasks.train_config import TrainConfig
 
 PRECISIONS = {
@@ -23,8 +24,6 @@ PRECISIONS = {
     "bf16-mixed": "mixed bfloat16",
     "16-mixed": "mixed float16",
 }
-SMALL_MODEL = "mobilenetv3_small_100"
-"""A model of timm with weights, that a CPU can fine-tune."""
 NO_RATE_FOUND = (
     "note   the loss hardly falls in the trial steps, at any learning rate: using that of --lr auto"
 )
@@ -80,11 +79,12 @@ def describe_threads(threads: int, usual: int, resume: Path | None) -> list[str]
 
 
 def advise_on_duration(
-    first: Any, config: Any, first_seconds: float, seconds: float
+    task: Task, first: Any, config: Any, first_seconds: float, seconds: float
 ) -> Iterator[str]:
     """Yield a line if a run on a CPU takes over an hour, or would have: what was done, what helps.
 
     Args:
+        task: Its task.
         first: The settings before anything was reduced.
         config: The settings of the run.
         first_seconds, seconds: What the run takes with each.
@@ -102,9 +102,10 @@ def advise_on_duration(
     if seconds > MAX_CPU_SECONDS or reduced:
         cures = ["a GPU"]
         if not (config.pretrained or brings_weights(config.model)):
-            cures.append(f"`spectralvision train finetune --model {SMALL_MODEL}`")
-        if seconds > MAX_CPU_SECONDS and config.input_size > SMALLEST_SIZE:
-            cures.append(f"--input-size {SMALLEST_SIZE}")
+            cures.append(task.small_model)
+        smallest = task.smallest_sizes[0]
+        if seconds > MAX_CPU_SECONDS and config.input_size > smallest:
+            cures.append(f"--input-size {smallest}")
         if seconds > MAX_CPU_SECONDS:
             cures.append("fewer --epochs")
         yield f"note   for less time, or better results in the same time: {', '.join(cures)}"

@@ -115,7 +115,8 @@ def shorten(prepared: Prepared, wanted: Any, is_new: bool) -> tuple[Prepared, Pr
     values: dict[str, int] = {}
     if wanted.input_size == "auto":
         size = prepared.config.input_size
-        shorter = auto_settings.shorten_input_size(size, before * fold_count, is_pretrained)
+        smallest = prepared.task.smallest_sizes[is_pretrained]
+        shorter = auto_settings.shorten_input_size(size, before * fold_count, smallest)
         if shorter < size:
             with suppress(UserError):
                 prepared = rebuild(input_size=shorter)
@@ -131,7 +132,9 @@ def shorten(prepared: Prepared, wanted: Any, is_new: bool) -> tuple[Prepared, Pr
             with suppress(UserError):  # --warmup-epochs may be more
                 prepared = rebuild(**values, epochs=shorter)
                 projection = projection._replace(seconds=seconds * shorter / epochs)
-    note = messages.advise_on_duration(first.config, prepared.config, before, projection.seconds)
+    note = messages.advise_on_duration(
+        prepared.task, first.config, prepared.config, before, projection.seconds
+    )
     return replace(prepared, notes=[*prepared.notes, *note]), projection
 
 

@@ -90,8 +90,7 @@ class SegmentationConfig(TrainConfig):
     deeplabv3plus and pan, else 32; where the backbone does not have it, the next larger one."""
     input_size: int | Auto = "auto"
     """Side of the square training crops in pixels; auto: the shorter side of the images, up to
-    512; less, but at least 64 (128 from pretrained weights), where a CPU would take over an
-    hour."""
+    512; less, but at least 128, where a CPU would take over an hour."""
     short_side: int | Auto | None = "auto"
     """Shorter side in pixels to which images are resized, before the scales of augmentation and in
     evaluation; auto: the side of the crops; none: images keep their size."""

@@ -1,4 +1,6 @@
-"""Draw class maps: as colors, over images, and as PNG with a palette."""
+"""Draw class maps over images, and as PNG with a palette."""
+
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image
@@ -20,15 +22,20 @@ def palette(number: int) -> np.ndarray:
     return colors
 
 
-def color_map(classes: np.ndarray, number: int) -> Image.Image:
-    """Return (H, W) classes as an RGB image; ignored pixels are gray."""
+def overlay(image: Image.Image, classes: np.ndarray, names: Sequence[str]) -> Image.Image:
+    """Return an image with (H, W) classes drawn over it.
+
+    Ignored pixels are gray. A class named background is not drawn.
+    """
+    number = len(names)
     colors = np.concatenate([palette(number), [IGNORED_COLOR]]).astype(np.uint8)
-    return Image.fromarray(colors[np.where(classes == IGNORED, number, classes)])
-
-
-def overlay(image: Image.Image, classes: np.ndarray, number: int) -> Image.Image:
-    """Return an image with (H, W) classes drawn over it."""
-    return Image.blend(image.convert("RGB"), color_map(classes, number), OPACITY)
+    image = image.convert("RGB")
+    drawn = Image.fromarray(colors[np.where(classes == IGNORED, number, classes)])
+    blended = Image.blend(image, drawn, OPACITY)
+    backgrounds = [index for index, name in enumerate(names) if name.lower() == "background"]
+    plain = Image.fromarray(np.isin(classes, backgrounds))
+    blended.paste(image, mask=plain)
+    return blended
 
 
 def indexed(classes: np.ndarray, number: int) -> Image.Image:

@@ -67,12 +67,12 @@ def file_writer(model: nn.Module, options: PredictOptions) -> FileWriter | None:
         None if folder is None else PictureFolder(expand_user(folder))
         for folder in (options.masks, options.pictures)
     )
-    number = len(label_titles(model))
+    names = label_titles(model)
 
     def write(images: Images, index: int, classes: Any) -> None:
         if masks is not None:
-            masks.save(indexed(classes, number), images, index)
+            masks.save(indexed(classes, len(names)), images, index)
         if pictures is not None:
-            pictures.save(overlay(images.image(index), classes, number), images, index)
+            pictures.save(overlay(images.image(index), classes, names), images, index)
 
     return write

@@ -36,6 +36,8 @@ class SegmentationTask(Task):
     predict_options = PredictOptions
     monitor = Monitor("val_miou", "max", tie="val_loss", title="val mIoU")
     batch_limits = (4, 16)
+    smallest_sizes = (128, 128)
+    small_model = "--model mobilenetv3_small_100 --pretrained"
 
     def open(
         self,
