@@ -122,7 +122,7 @@ def test_predict_on_a_data_set_without_labels_as_text(run, photos, tmp_path, cap
 def test_push_rejects_it(run, tmp_path, capsys):
     code, _, err = call(capsys, "push", run, tmp_path / "pushed")
     assert code == 2
-    assert "is for the task mean-color, but push supports classification only." in err
+    assert "is for the task mean-color, which has no card." in err
     assert not (tmp_path / "pushed").exists()
 
 

@@ -4,7 +4,7 @@ import sys
 from typing import Any, ClassVar
 
 from spectralvision.commands import Command, print_line, print_table
-from spectralvision.runs import format_bytes
+from spectralvision.runs import UserError, format_bytes
 from spectralvision_cli.options.push import PushOptions
 
 
@@ -18,7 +18,11 @@ class Push(Command[PushOptions]):
         """Upload."""
         options = self.options
         from spectralvision.sharing.push import push
+        from spectralvision.tasks.registry import task_of
 
+        task = task_of(options.run_folder)
+        if task.card is None:
+            raise UserError(f"{options.run_folder} is for the task {task.name}, which has no card.")
         return push(
             options.run_folder,
             options.target,
@@ -26,6 +30,8 @@ class Push(Command[PushOptions]):
             options.license,
             options.replace_card,
             options.dry_run,
+            task.card,
+            task.load,
         )
 
     def show(self, result: dict[str, Any]) -> None:

@@ -1,8 +1,9 @@
-"""Write the model card of a shared classifier: what it is, how good, its licence, how to use it."""
+"""Write the card of a shared model: what it is, how good, its licence, how to use it."""
 
 import html
 import json
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,43 @@ PAPERS = {
     "svt": "[Scattering vision transformer](https://arxiv.org/abs/2311.01310) (NeurIPS 2023)",
 }
 MAX_LISTED_CLASSES = 20
-TASK = "image-classification"
 
 
-def write_card(model: nn.Module, run: Path, name: str, source: str, license: str | None) -> str:
+@dataclass(frozen=True, kw_only=True)
+class CardKind:
+    """What the cards of a task's models say."""
+
+    pipeline_tag: str
+    """The Hub's name of the task."""
+    verb: str
+    """What a model does with its classes, such as Classifies."""
+    metric: str
+    """Of validation, in the results of run.json."""
+    metric_title: str
+    metric_type: str
+    """The Hub's name of the metric."""
+    is_timm: bool = False
+    """Whether timm and transformers load the model."""
+
+
+CLASSIFIER = CardKind(
+    pipeline_tag="image-classification",
+    verb="Classifies",
+    metric="val_top1",
+    metric_title="top-1 accuracy",
+    metric_type="accuracy",
+    is_timm=True,
+)
+
+
+def write_card(
+    model: nn.Module,
+    run: Path,
+    name: str,
+    source: str,
+    license: str | None,
+    kind: CardKind = CLASSIFIER,
+) -> str:
     """Return the text of README.md: metadata for the Hub, then sections for people.
 
     Args:
@@ -31,16 +65,17 @@ def write_card(model: nn.Module, run: Path, name: str, source: str, license: str
         name: Heading of the card.
         source: Argument of `create_model`: hf_hub:OWNER/NAME or local-dir:FOLDER.
         license: Licence of the weights as the Hub writes it, such as apache-2.0; None states none.
+        kind: What the task says.
     """
     record = read_json(run / "run.json") if (run / "run.json").is_file() else {}
     sections = [
-        _model_section(model),
-        _results_section(record),
-        _usage_section(model, source),
+        _model_section(model, kind),
+        _results_section(record, kind),
+        _usage_section(model, source) if kind.is_timm else _command_section(source),
         _license_section(license),
     ]
     text = "\n\n".join([f"# {escape_markdown(name)}", *sections])
-    return f"---\n{_metadata(record, name, license).to_yaml()}\n---\n\n{text}\n"
+    return f"---\n{_metadata(record, name, license, kind).to_yaml()}\n---\n\n{text}\n"
 
 
 def escape_markdown(text: str) -> str:
@@ -49,38 +84,44 @@ def escape_markdown(text: str) -> str:
     return html.escape(escaped, quote=False)
 
 
-def _metadata(record: dict[str, Any], name: str, license: str | None) -> ModelCardData:
+def _metadata(
+    record: dict[str, Any], name: str, license: str | None, kind: CardKind
+) -> ModelCardData:
     data = _data_name(record)
     data = printable(data) if data else None
     dataset = _published_dataset(data)
-    top1 = _val_top1(record)
+    value = _metric(record, kind)
     results = None
-    if data and top1 is not None:
+    if data and value is not None:
         results = [
             EvalResult(
-                task_type=TASK,
+                task_type=kind.pipeline_tag,
                 dataset_type=dataset or "imagefolder",
                 dataset_name=data,
                 dataset_split="validation",
-                metric_type="accuracy",
-                metric_name="top-1",
-                metric_value=round(top1, 4),
+                metric_type=kind.metric_type,
+                metric_name=kind.metric_title.removesuffix(" accuracy"),
+                metric_value=round(value, 4),
             )
         ]
     return ModelCardData(
-        library_name="timm",
-        pipeline_tag=TASK,
-        tags=[TASK, "timm", "transformers", "spectralvision"],
+        library_name="timm" if kind.is_timm else "spectralvision",
+        pipeline_tag=kind.pipeline_tag,
+        tags=[kind.pipeline_tag, *(["timm", "transformers"] * kind.is_timm), "spectralvision"],
         license=license,
         datasets=[dataset] if dataset else None,
-        metrics=["accuracy"] if results else None,
+        metrics=[kind.metric_type] if results else None,
         model_name=printable(name) if results else None,
         eval_results=results,
     )
 
 
-def _model_section(model: nn.Module) -> str:
+def _model_section(model: nn.Module, kind: CardKind) -> str:
     name = architecture(model)
+    settings = getattr(model, "settings", {})
+    head = next(
+        (f" with {settings[key]}" for key in ("decoder", "detector") if key in settings), ""
+    )
     paper = next((f", {text}" for family, text in PAPERS.items() if name.startswith(family)), "")
     millions = sum(parameter.numel() for parameter in model.parameters()) / 1e6
     _, height, width = data_config(model)["input_size"]
@@ -89,12 +130,12 @@ def _model_section(model: nn.Module) -> str:
     if len(titles) > MAX_LISTED_CLASSES:
         listed += f" and {len(titles) - MAX_LISTED_CLASSES} more"
     return (
-        f"`{name}`{paper}: {millions:.2f} M parameters, input {height} x {width} pixels.\n\n"
-        f"Classifies {len(titles)} classes: {listed}."
+        f"`{name}`{head}{paper}: {millions:.2f} M parameters, input {height} x {width} pixels.\n\n"
+        f"{kind.verb} {len(titles)} classes: {listed}."
     )
 
 
-def _results_section(record: dict[str, Any]) -> str:
+def _results_section(record: dict[str, Any], kind: CardKind) -> str:
     if record.get("status") == "converted":
         text = "These are the authors' weights, converted."
         if reported := record.get("results", {}).get("reported_top1"):
@@ -107,16 +148,17 @@ def _results_section(record: dict[str, Any]) -> str:
     if not data:
         return "No metrics were stored with these weights."
     trained = f"Trained on {escape_markdown(data)} with spectralvision."
-    top1 = _val_top1(record)
-    if top1 is None:
+    value = _metric(record, kind)
+    if value is None:
         return f"{trained}\n\nThe training did not finish, so there are no metrics."
     images = record["data"].get("images", {}).get("val", "-")
     return (
         f"{trained}\n\n"
-        "| split | images | top-1 accuracy |\n"
+        f"| split | images | {kind.metric_title} |\n"
         "|---|---:|---:|\n"
-        f"| val | {images} | {top1:.2%} |\n\n"
-        "The best epoch was selected on these images, so this accuracy is slightly optimistic."
+        f"| val | {images} | {value:.2%} |\n\n"
+        f"The best epoch was selected on these images, so this {kind.metric_title.split()[-1]} is "
+        "slightly optimistic."
     )
 
 
@@ -144,6 +186,21 @@ def _usage_section(model: nn.Module, source: str) -> str:
     return "\n".join(lines)
 
 
+def _command_section(source: str) -> str:
+    return "\n".join(
+        [
+            "## Use",
+            f"Command line: `spectralvision predict PHOTO.jpg --model {printable(source)} "
+            "--pictures FOLDER`.",
+            "```python",
+            "from spectralvision.tasks.registry import task_of",
+            f"source = {json.dumps(source)}",
+            "model = task_of(source).load(source).eval()",
+            "```",
+        ]
+    )
+
+
 def _license_section(license: str | None) -> str:
     text = license or "Not stated: ask whoever shared these weights before you use them."
     return f"## Licence\n{escape_markdown(text)}"
@@ -158,5 +215,5 @@ def _published_dataset(data: str | None) -> str | None:
     return data.partition("/")[2] if data and data.startswith(READER_PREFIXES) else None
 
 
-def _val_top1(record: dict[str, Any]) -> float | None:
-    return record.get("results", {}).get("val_top1")
+def _metric(record: dict[str, Any], kind: CardKind) -> float | None:
+    return record.get("results", {}).get(kind.metric)

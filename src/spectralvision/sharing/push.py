@@ -5,22 +5,22 @@ Both are loaded again with `--model hf_hub:OWNER/NAME` or `--model local-dir:FOL
 
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from huggingface_hub import CommitOperationAdd, HfApi, get_token
 from huggingface_hub.errors import RepositoryNotFoundError
+from torch import nn
 
 from spectralvision.engine import hub
 from spectralvision.engine.errors import explain_hub_error
 from spectralvision.engine.model_io import architecture, find_model, load_model
-from spectralvision.runs import UserError, expand_user, is_disk_full, read_json
-from spectralvision.sharing.model_card import write_card
+from spectralvision.runs import UserError, expand_user, is_disk_full
+from spectralvision.sharing.model_card import CLASSIFIER, CardKind, write_card
 
 RUN_FILES = ("config.json", "model.safetensors")  # copied unchanged
 CARD_FILE = "README.md"
-TASK = "classification"
-"""The task whose runs have a card; others are rejected."""
 
 
 def push(
@@ -30,6 +30,8 @@ def push(
     license: str | None = None,
     replace_card: bool = False,
     dry_run: bool = False,
+    kind: CardKind = CLASSIFIER,
+    load: Callable[[str], nn.Module] = load_model,
 ) -> dict[str, Any]:
     """Upload the weights of a run with their configuration and a model card.
 
@@ -41,6 +43,8 @@ def push(
         license: Licence of the weights as the Hub writes it, such as apache-2.0.
         replace_card: Overwrite the card of an existing repository, which may have been edited.
         dry_run: Stop before anything is written or uploaded.
+        kind: What the card of a model of this task says.
+        load: Returns the model of a run folder.
 
     Returns:
         run, target, model, files (name and bytes of each), card (its text), visibility, card_kept,
@@ -52,12 +56,11 @@ def push(
     """
     # 1. Resolve both ends and write the card
     source = _find_run_folder(run)
-    _require_classifier(source)
     folder = _parse_folder(target)
     place = f"local-dir:{folder}" if folder else f"hf_hub:{_parse_repository(target)}"
-    model = load_model(str(source))
+    model = load(str(source))
     name = folder.resolve().name if folder else place.rpartition("/")[2]
-    card = write_card(model, source, name, place, license)
+    card = write_card(model, source, name, place, license, kind)
     result: dict[str, Any] = {
         "run": run,
         "target": place,
@@ -84,13 +87,6 @@ def push(
 def _list_files(source: Path, card: str) -> list[dict[str, Any]]:
     files = [{"name": CARD_FILE, "bytes": len(card.encode())}]
     return files + [{"name": name, "bytes": (source / name).stat().st_size} for name in RUN_FILES]
-
-
-def _require_classifier(run: Path) -> None:
-    """Raise `UserError` for a run of another task, which its weights do not name."""
-    task = read_json(run / "run.json").get("task", TASK) if (run / "run.json").is_file() else TASK
-    if task != TASK:
-        raise UserError(f"{run} is for the task {task}, but push supports {TASK} only.")
 
 
 def _find_run_folder(run: str) -> Path:

@@ -25,6 +25,7 @@ from spectralvision.engine.output_shards import write_json_list
 from spectralvision.engine.processes import rank
 from spectralvision.engine.train_module import Monitor, TrainModule
 from spectralvision.report import Findings
+from spectralvision.sharing.model_card import CardKind
 from spectralvision.tasks.train_config import TrainConfig
 
 Sample = tuple[Any, Any]
@@ -72,6 +73,9 @@ class Task(ABC):
     which are for large images."""
     small_model: ClassVar[str] = "`spectralvision train finetune --model mobilenetv3_small_100`"
     """A model of timm with weights, that a CPU can fine-tune."""
+
+    card: ClassVar[CardKind | None] = None
+    """What `push` writes about a model; None: it rejects them."""
 
     # Data
 

@@ -24,6 +24,7 @@ from spectralvision.engine.processes import rank
 from spectralvision.engine.train_module import Monitor, TrainModule
 from spectralvision.models.affnet import CIFAR10
 from spectralvision.report import Findings
+from spectralvision.sharing.model_card import CLASSIFIER
 from spectralvision.tasks.base import Row, Table, Task, Transform
 from spectralvision.tasks.classification import evaluate, predict
 from spectralvision.tasks.classification.class_tables import write_class_tables
@@ -57,6 +58,7 @@ class ClassificationTask(Task):
     config = ClassificationConfig
     evaluate_options = EvaluateOptions
     predict_options = PredictOptions
+    card = CLASSIFIER
     monitor = Monitor("val_top1", "max", tie="val_loss", title="val top-1")
 
     def check(self, data: Data, config: Any) -> tuple[Data, list[str]]:

@@ -210,10 +210,14 @@ def _build_smp(
     import segmentation_models_pytorch as smp
 
     architecture = architecture_of(name)
-    stride = {"encoder_output_stride": output_stride} if decoder in ("deeplabv3plus", "pan") else {}
+    keywords: dict[str, Any] = {}
+    if decoder in ("deeplabv3plus", "pan"):
+        keywords["encoder_output_stride"] = output_stride
+    if decoder == "dpt" and not _has_prefix_tokens(architecture):
+        keywords["decoder_readout"] = "ignore"
     try:
         body = smp.create_model(
-            decoder, f"tu-{architecture}", encoder_weights=None, classes=num_classes, **stride
+            decoder, f"tu-{architecture}", encoder_weights=None, classes=num_classes, **keywords
         )
     except Exception as error:  # backbones do not suit decoders in many ways
         reason = " ".join(str(error).split()) or type(error).__name__
@@ -228,6 +232,12 @@ def _build_smp(
         }
     body.encoder.model = model_io.load_model(name, **options)
     return SmpSegmenter(body, num_classes, SMALLEST_SIDES.get(decoder, SIZE_STEP))
+
+
+def _has_prefix_tokens(architecture: str) -> bool:
+    """Return whether a network of timm has tokens beside those of the image."""
+    with torch.device("meta"):
+        return bool(getattr(timm.create_model(architecture), "num_prefix_tokens", 0))
 
 
 def architecture_of(name: str) -> str:
@@ -313,7 +323,7 @@ def load_model(name: str) -> Segmenter:
         reason = " ".join(str(error).split())
         raise UserError(f"{name} has no settings of this version ({reason}).") from None
     load_weights(model, state, name)
-    return model
+    return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
 def _load_what_fits(model: Segmenter, name: str) -> None:

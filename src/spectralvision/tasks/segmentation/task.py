@@ -12,6 +12,7 @@ from spectralvision.data.splits import Data
 from spectralvision.engine.model_io import data_config, label_titles
 from spectralvision.engine.train_module import Monitor, TrainModule
 from spectralvision.report import Findings
+from spectralvision.sharing.model_card import CardKind
 from spectralvision.tasks.base import FileWriter, Row, Sample, Table, Task, Transform
 from spectralvision.tasks.segmentation import evaluate, predict
 from spectralvision.tasks.segmentation.config import SegmentationConfig
@@ -35,6 +36,13 @@ class SegmentationTask(Task):
     evaluate_options = EvaluateOptions
     predict_options = PredictOptions
     monitor = Monitor("val_miou", "max", tie="val_loss", title="val mIoU")
+    card = CardKind(
+        pipeline_tag="image-segmentation",
+        verb="Segments",
+        metric="val_miou",
+        metric_title="mean IoU",
+        metric_type="mean_iou",
+    )
     batch_limits = (4, 16)
     smallest_sizes = (128, 128)
     small_model = "--model mobilenetv3_small_100 --pretrained"
