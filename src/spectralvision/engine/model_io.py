@@ -97,6 +97,10 @@ def load_model(
         UserError: An unknown model, or weights that are missing, cannot be read or do not fit.
     """
     found = find_model(name)
+    if found.startswith("local-dir:"):
+        task = read_json(Path(found.removeprefix("local-dir:")) / "config.json").get("task")
+        if task is not None:
+            raise UserError(f"{name} is for {task}, not for classification.")
     if ":" not in found and not pretrained:
         return _create(found, num_classes=num_classes, **options)
     try:
