@@ -11,7 +11,7 @@ SCHEDULES = ("cosine", "tanh", "step", "poly", "none")
 RANGES = {
     "lr": (ABOVE_ZERO, 10), "weight_decay": (0, 100), "layer_decay": (0, 1),
     "warmup_epochs": (0, inf), "min_lr": (0, 1), "warmup_start": (0, 1),
-    "lr_base_size": (1, MAX_COUNT), "clip_grad": (ABOVE_ZERO, inf),
+    "backbone_lr": (ABOVE_ZERO, 10), "lr_base_size": (1, MAX_COUNT), "clip_grad": (ABOVE_ZERO, inf),
     "drop_path": (0, 0.99), "ema": (0, 1),
 }  # fmt: skip
 
@@ -33,6 +33,8 @@ class OptimizerConfig:
     """Weight decay; norms, biases and spectral weights have none."""
     layer_decay: float | None = None
     """Factor on the learning rate from each layer to the one before it. Default: none."""
+    backbone_lr: float = 1.0
+    """Factor on the learning rate of the backbone, below a decoder or a detector."""
     sched: str = "cosine"
     """Learning-rate schedule, by timm's name, stepped at each update: cosine, tanh, step, poly or
     none."""
@@ -56,6 +58,8 @@ class OptimizerConfig:
         from torch import nn
 
         check_ranges(vars(self), RANGES)
+        if self.backbone_lr != 1 and self.layer_decay is not None:
+            raise UserError("--backbone-lr and --layer-decay exclude each other: use one of them.")
         optimizers = [str(name) for name in list_optimizers()]
         for flag, name, known in (
             ("--opt", self.opt, optimizers),

@@ -10,6 +10,8 @@ RECIPES = {
     "affnet-imagenet": "spectralvision.recipes.affnet:AffnetImagenet",
     "svt-imagenet": "spectralvision.recipes.svt:SvtImagenet",
     "svt-imagenet-token-labels": "spectralvision.recipes.svt:SvtImagenetTokenLabels",
+    "affnet-ade20k": "spectralvision.recipes.segmentation:AffnetAde20k",
+    "affnet-voc": "spectralvision.recipes.segmentation:AffnetVoc",
     "finetune": "spectralvision.recipes.finetune:Finetune",
     "finetune-cifar10": "spectralvision.recipes.finetune:FinetuneCifar10",
     "finetune-cifar100": "spectralvision.recipes.finetune:FinetuneCifar100",

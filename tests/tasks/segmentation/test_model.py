@@ -9,6 +9,8 @@ from torch import nn
 import spectralvision as sv
 from spectralvision.data.open_masks import open_masks
 from spectralvision.engine.model_io import describe, label_titles, save_model
+from spectralvision.engine.optimizer import build_optimizer
+from spectralvision.engine.optimizer_config import OptimizerConfig
 from spectralvision.runs import UserError
 from spectralvision.tasks.segmentation import model as segmentation
 from spectralvision.tasks.segmentation.config import Decoder, SegmentationConfig
@@ -173,3 +175,34 @@ def test_bundled_weights_are_a_start(data):
     model, _ = build(data, "affnet_et.cifar10", pretrained=True, input_size=64)
     bundled = sv.create_model("affnet_et.cifar10", pretrained=True).state_dict()
     assert torch.equal(model.backbone.state_dict()["stem.conv.weight"], bundled["stem.conv.weight"])
+
+
+@pytest.mark.parametrize(("sched", "key"), [("cosine", "lr_scale"), ("none", "lr")])
+def test_the_backbone_has_its_own_learning_rate(data, sched, key):
+    model, _ = build(data, "affnet_et", input_size=64)
+    settings = OptimizerConfig(lr=1e-3, backbone_lr=0.1, sched=sched, weight_decay=0.05)
+    optimizer = build_optimizer(model, settings)
+    backbone = {id(one) for one in model.backbone.parameters()}
+    spectral = model.no_weight_decay()
+    assert spectral
+    names = {id(one): name for name, one in model.named_parameters()}
+    seen = set()
+    for group in optimizer.param_groups:
+        for one in group["params"]:
+            seen.add(id(one))
+            factor = group.get("lr_scale", 1.0) * group["lr"] / 1e-3
+            assert factor == pytest.approx(0.1 if id(one) in backbone else 1.0)
+            if names[id(one)] in spectral or one.ndim == 1:
+                assert group["weight_decay"] == 0.0
+            else:
+                assert group["weight_decay"] == 0.05
+    assert seen == set(names)
+    assert any(key in group for group in optimizer.param_groups)
+
+
+def test_a_learning_rate_of_the_backbone_needs_one():
+    settings = OptimizerConfig(lr=1e-3, backbone_lr=0.1)
+    with pytest.raises(UserError, match="--backbone-lr needs a model with a decoder"):
+        build_optimizer(sv.create_model("affnet_et"), settings)
+    with pytest.raises(UserError, match="--backbone-lr and --layer-decay exclude each other"):
+        OptimizerConfig(backbone_lr=0.1, layer_decay=0.9).check()

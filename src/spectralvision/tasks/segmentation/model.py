@@ -14,6 +14,7 @@ from torch.nn.functional import interpolate, pad
 from spectralvision.data.images import estimate_median_side
 from spectralvision.data.splits import Data
 from spectralvision.engine import model_io
+from spectralvision.engine.optimizer import find_undecayed
 from spectralvision.engine.weights_io import load_weights, read_config, read_weights, save_weights
 from spectralvision.runs import UserError, require_extra
 from spectralvision.tasks.segmentation.config import OUTPUT_STRIDES, SegmentationConfig
@@ -52,6 +53,10 @@ class Segmenter(nn.Module):
     def forward_auxiliary(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return the logits, and those of the auxiliary head if there is one."""
         return self(x), None
+
+    def no_weight_decay(self) -> set[str]:
+        """Return the names of the parameters that the mixers exclude from weight decay."""
+        return find_undecayed(self)
 
 
 class DilatedSegmenter(Segmenter):
