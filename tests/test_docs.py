@@ -14,7 +14,9 @@ from spectralvision.analysis import count_macs
 from spectralvision.cli import main, parse_command
 from spectralvision.models import REPORTED_TOP1
 from spectralvision.runs import write_json
+from spectralvision.tasks import registry
 from spectralvision.tasks.classification.config import ClassificationConfig
+from spectralvision.tasks.segmentation.config import SegmentationConfig
 from spectralvision.tasks.training_run import describe_config
 from tests.golden import rule
 from tests.helpers.pictures import image_folder, picture
@@ -58,6 +60,9 @@ def folder(tmp_path_factory):
     for run in ("runs/photos-affnet_et", "runs/photos", "RUN"):
         (root / run).mkdir(parents=True, exist_ok=True)
         write_json(root / run / "run.json", describe_config(ClassificationConfig(data="photos")))
+    streets = root / "runs/STREETS-affnet_t"
+    streets.mkdir()
+    write_json(streets / "run.json", describe_config(SegmentationConfig(data="STREETS")))
     image_folder(root / "photos/train", 4)
     picture("red", 0).save(root / "photo.jpg")
     torch.save({"state_dict": rule.state(rule.load("affnet_256")[1])}, root / "affnet.pt")
@@ -81,6 +86,7 @@ def test_a_block_runs(document, line, code, folder, monkeypatch):
 @pytest.mark.parametrize("words", sorted(set(commands()), key=lambda param: param.id))
 def test_a_command_is_understood(words, folder, monkeypatch):
     monkeypatch.chdir(folder)
+    monkeypatch.setattr(registry, "read_config", lambda model: {})  # of repositories
     words = re.sub(r"\$\w+|\$\(\(.*?\)\)", "1", words)  # shell variables
     if words.endswith("--help"):
         assert main(shlex.split(words)) == 0

@@ -97,10 +97,9 @@ def load_model(
         UserError: An unknown model, or weights that are missing, cannot be read or do not fit.
     """
     found = find_model(name)
-    if found.startswith("local-dir:"):
-        task = read_json(Path(found.removeprefix("local-dir:")) / "config.json").get("task")
-        if task is not None:
-            raise UserError(f"{name} is for {task}, not for classification.")
+    is_run = found.startswith("local-dir:")
+    if is_run and (task := read_json(run_of(found) / "config.json").get("task")):
+        raise UserError(f"{name} is for {task}, not for classification.")
     if ":" not in found and not pretrained:
         return _create(found, num_classes=num_classes, **options)
     try:
@@ -120,7 +119,7 @@ def load_model(
             reason = explain_hub_error(error, repo)
         raise UserError(f"no weights for {name}: {_shorten(reason)}.") from None
     _check_weights(model, name)
-    if num_classes is None and found.startswith("local-dir:"):
+    if num_classes is None and is_run:
         _check_label_names(model, name)
     return model
 

@@ -1,18 +1,27 @@
 """AFFNet with DeepLabv3 on ADE20K and Pascal VOC (Huang et al., ICCV 2023, arXiv 2307.14008).
 
 Claim (paper): mean IoU on ADE20K of 33.0 % for AFFNet-ET, 36.9 % for AFFNet-T, 38.4 % for AFFNet;
-on Pascal VOC 2012 of 76.1, 77.8 and 80.5 %; with 2.2, 3.5 and 6.9 M parameters, at output stride 8,
-from weights trained on ImageNet. Ours: not run.
+on Pascal VOC 2012 of 76.1, 77.8 and 80.5 %; at output stride 8, from weights trained on ImageNet.
+Ours: not run.
 Stand-in: the paper states the decoder but not the settings of training. These are settings that the
 authors' code base uses for ADE20K: AdamW, weight decay 0.05, 120 epochs, batch 16, 500 updates of
 warm-up, cosine from 1.25e-4 to 2.5e-7 with ten times the rate for the head, gradient norm 10, crops
 of 512 pixels from a shorter side of 256 to 768, flips, photometric distortion, rotation by up to 10
 degrees, average of the weights with momentum 5e-4. Pascal VOC has the same settings here.
 Hardware: 1 GPU of 40 GB or more. Hours: not measured; `--dry-run` estimates them.
-Command (AFFNet-ET: `--model affnet_et`, AFFNet: `--model affnet`; a run folder or hf_hub:OWNER/NAME
-brings weights to start from):
-    spectralvision train affnet-ade20k --data ADEChallengeData2016 --model RUN
-    spectralvision train affnet-voc --data VOCdevkit/VOC2012 --model RUN
+Command, one GPU (RUN is a run folder or hf_hub:OWNER/NAME with the weights to start from):
+    spectralvision train affnet-ade20k --data ADE20K --model RUN
+    spectralvision train affnet-voc --data VOC2012 --model RUN
+8 GPUs:
+    torchrun --nproc-per-node 8 \
+        -m spectralvision.cli train affnet-ade20k --data ADE20K --model RUN --out runs/ade20k
+2 nodes, on each:
+    torchrun --nnodes 2 --nproc-per-node 8 --rdzv-backend c10d --rdzv-endpoint HOST:29400 \
+        -m spectralvision.cli train affnet-ade20k --data ADE20K --model RUN --out runs/ade20k
+2 nodes under SLURM, one task per GPU:
+    srun --nodes 2 --ntasks-per-node 8 \
+        spectralvision train affnet-ade20k --data ADE20K --model RUN --out runs/ade20k \
+        --devices 8 --num-nodes 2
 """
 
 from dataclasses import dataclass, field
