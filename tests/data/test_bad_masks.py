@@ -215,7 +215,7 @@ def test_what_cannot_be_used_at_all_is_rejected(folder, case):
 
 def test_a_file_is_no_data_set(tmp_path):
     (tmp_path / "a.png").write_bytes(b"")
-    with pytest.raises(UserError, match="is no folder"):
+    with pytest.raises(UserError, match="has no folders of images and masks"):
         open_masks(str(tmp_path / "a.png"))
     with pytest.raises(UserError, match="--data is empty"):
         open_masks(" ")

@@ -21,14 +21,13 @@ from spectralvision.tasks.classification.token_labels.module import TokenLabelCl
 from spectralvision.tasks.training_run import read_config
 from tests.helpers.label_maps import NARROW_SVT, save_untrained, write_label_maps
 from tests.helpers.pictures import COLOURS, image_folder
-from tests.helpers.scenes import mask_folder
+from tests.helpers.scenes import coco_folder, mask_folder
 from tests.helpers.training import interrupted_at, read_results
 
 NARROW_AFFNET = {
     "dims": (8, 8, 16, 16, 16), "depths": (1, 1, 1, 1, 1), "mlp_ratios": (2, 2, 2, 2, 2)
 }  # fmt: skip
-DENSE = ("affnet-ade20k", "affnet-voc")
-"""Recipes of segmentation."""
+SEGMENTATION = ("affnet-ade20k", "affnet-voc")
 GUIDE = Path(__file__).parents[2] / "docs/guides/recipes.md"
 COMMAND = re.compile(r"^ *(.*?)(?:-m spectralvision\.cli|spectralvision) train ([a-z].*)$", re.M)
 """A line of a document: (launcher, words)."""
@@ -44,10 +43,11 @@ LAUNCHERS = {
 def root(tmp_path_factory):
     root = tmp_path_factory.mktemp("recipes")
     images = open_data(str(image_folder(root / "photos", 10))).split("all")
+    coco_folder(root / "scenes")
     save_untrained(root / "svt", name="svt_h_s", token_label=True, **NARROW_SVT)
     save_untrained(root / "affnet", name="affnet_et", **NARROW_AFFNET)
-    mask_folder(root / "scenes", 8, 4)
-    write_label_maps(root / "maps", images, COLOURS, shape=(3, 2, 2), shard=8)
+    mask_folder(root / "masks", 8, 4)
+    write_label_maps(root / "label-maps", images, COLOURS, shape=(3, 2, 2), shard=8)
     return root
 
 
@@ -56,12 +56,14 @@ def words(root, name, *more):
     model = root / ("affnet" if name.startswith("affnet") else "svt")
     small = ["--data", root / "photos", "--model", model, "--epochs", "2", "--batch-size", "8"]
     small += ["--input-size", "64", "--warmup-epochs", "0.5", "--workers", "0"]
-    if name in DENSE:
-        small[1] = root / "scenes"
+    if name in SEGMENTATION:
+        small += ["--data", root / "masks"]
+    elif "coco" in name:
+        small += ["--data", root / "scenes", "--batch-size", "4"]
     elif name.startswith("affnet"):
         small += ["--min-size", "32", "--max-size", "96", "--batch-size", "4"]
     if name.endswith("token-labels"):
-        small += ["--label-maps", root / "maps"]
+        small += ["--label-maps", root / "label-maps"]
     return [str(word) for word in ("train", name, *small, *more)]
 
 

@@ -13,7 +13,7 @@ import stat
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from PIL import ExifTags, Image
@@ -55,6 +55,15 @@ LOSSY_FORMATS = ("JPEG", "MPO", "JPEG2000", "WEBP", "AVIF", "HEIF")
 
 class TooLargeError(ValueError):
     """Decoding an image would take too much memory."""
+
+
+class FileSize(NamedTuple):
+    """The size of the image in a file."""
+
+    size: tuple[int, int]
+    """(H, W) of the upright image in pixels."""
+    is_turned: bool
+    """Whether EXIF exchanges height and width."""
 
 
 def open_image(source: str | Path | bytes, name: str | None = None) -> Image.Image:
@@ -112,6 +121,24 @@ def _open(
     except Exception as error:  # decoders raise many kinds of errors for broken files
         reason = _describe_decode_error(error, source)
         raise UserError(f"{name} cannot be read as an image ({reason}).") from None
+
+
+def read_size(path: Path) -> FileSize:
+    """Return the size of the image that `open_image` returns, from the head of its file.
+
+    Raises:
+        FileNotFoundError: The file does not exist.
+        UserError: It is no image; the message is the reason in a few words.
+    """
+    try:
+        with open_regular_file(path) as file, Image.open(file, formats=readable_formats()) as image:
+            is_turned = _orientation(image) in TURNS
+            width, height = image.size
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # as in open_image
+        raise UserError(_describe_decode_error(error, path)) from None
+    return FileSize((width, height) if is_turned else (height, width), is_turned)
 
 
 def open_regular_file(path: str | Path, any_size: bool = False) -> BinaryIO:

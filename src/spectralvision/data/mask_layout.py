@@ -92,7 +92,8 @@ def _find_folders(root: Path) -> Folders | None:
     """Return the folders of images and masks in a folder; None if one is missing."""
     by_name = {folder.name.lower(): folder for folder in subfolders(root)}
     images = next((by_name[name] for name in IMAGE_FOLDERS if name in by_name), None)
-    masks = next((by_name[name] for name in MASK_FOLDERS if name in by_name), None)
+    found = [by_name[name] for name in MASK_FOLDERS if name in by_name]
+    masks = next((folder for folder in found if scan_folder(folder).images), None)
     return Folders(images, masks) if images and masks else None
 
 

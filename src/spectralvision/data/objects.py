@@ -2,15 +2,12 @@
 
 import hashlib
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from spectralvision.data.images import Images, WrappedImages
-
-Segment = list[list[float]] | dict[str, Any]
-"""COCO's outline of an object: polygons [x1, y1, x2, y2 ...] in pixels, or run lengths
-{"size": [H, W], "counts": ...}."""
+from spectralvision.data.segments import Segment, decode_segment
 
 
 class Objects(NamedTuple):
@@ -30,6 +27,15 @@ class Objects(NamedTuple):
     """Outline of each; None for objects with a box only."""
     image_id: int
     """Number of the image in its annotation file."""
+
+
+def decode_masks(objects: Objects) -> np.ndarray:
+    """Return the (N, H, W) bool masks of objects; those of objects with a box only are empty."""
+    masks = np.zeros((len(objects.boxes), *objects.size), dtype=bool)
+    for index, segment in enumerate(objects.segments):
+        if segment is not None:
+            masks[index] = decode_segment(segment, objects.size)
+    return masks
 
 
 class ObjectImages(WrappedImages):

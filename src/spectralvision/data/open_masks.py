@@ -16,6 +16,8 @@ from spectralvision.data.images import FileImages, Images, Stream
 from spectralvision.data.mask_layout import VOC_SETS, Pairs, descend, find_pairs
 from spectralvision.data.mask_shards import open_mask_shards
 from spectralvision.data.masks import MaskFiles, MaskImages, MaskSource, Values
+from spectralvision.data.object_maps import as_maps
+from spectralvision.data.open_objects import has_objects, open_objects
 from spectralvision.data.scan_masks import find_values
 from spectralvision.data.shard_columns import Columns
 from spectralvision.data.shard_files import find_shards
@@ -37,7 +39,8 @@ def open_masks(spec: str, columns: Columns | None = None) -> Data:
     """Open a data set without decoding its images; masks are decoded if no file lists classes.
 
     Args:
-        spec: A folder (see `mask_layout`), or parquet shards with images and masks.
+        spec: A folder (see `mask_layout`), parquet shards with images and masks, or annotations of
+            objects with masks (see `open_objects`).
         columns: Columns of the images and masks of shards.
 
     Raises:
@@ -52,13 +55,14 @@ def open_masks(spec: str, columns: Columns | None = None) -> Data:
         return open_mask_shards(path, shards, columns)
     if columns.is_given():
         raise UserError(f"{spec} has no parquet shards: remove {columns.options()[0]}.")
-    if not path.is_dir():
-        what = "is no folder" if path.exists() else "does not exist"
-        raise UserError(f"{spec} {what}: --data takes {WHAT_IS_READ}.")
+    if not path.exists():
+        raise UserError(f"{spec} does not exist: --data takes {WHAT_IS_READ}.")
 
-    # 2. Folders
-    root = descend(path)
-    pairs = find_pairs(root)
+    # 2. Folders of images and masks, or annotations of objects
+    root = descend(path) if path.is_dir() else path
+    pairs = find_pairs(root) if path.is_dir() else {}
+    if not pairs and has_objects(path):
+        return as_maps(open_objects(spec))
     if not pairs:
         raise UserError(f"{spec} has no folders of images and masks: --data takes {WHAT_IS_READ}.")
     masks = {split: MaskFiles(one.mask_root, one.masks) for split, one in pairs.items()}

@@ -66,6 +66,7 @@ def build_schedule(
         optimizer,
         sched=config.sched,
         num_epochs=epochs,
+        decay_milestones=list(config.decay_epochs),
         warmup_epochs=config.warmup_epochs,  # type: ignore[arg-type]
         warmup_lr=config.lr * config.warmup_start,
         min_lr=config.lr * config.min_lr,

@@ -6,8 +6,8 @@ from typing import Literal
 
 from spectralvision.runs import ABOVE_ZERO, MAX_COUNT, Auto, UserError, check_ranges, suggest
 
-SCHEDULES = ("cosine", "tanh", "step", "poly", "none")
-"""Schedules of timm that need no further settings."""
+SCHEDULES = ("cosine", "tanh", "step", "multistep", "poly", "none")
+"""Schedules of timm."""
 RANGES = {
     "lr": (ABOVE_ZERO, 10), "weight_decay": (0, 100), "layer_decay": (0, 1),
     "warmup_epochs": (0, inf), "min_lr": (0, 1), "warmup_start": (0, 1),
@@ -36,8 +36,10 @@ class OptimizerConfig:
     backbone_lr: float = 1.0
     """Factor on the learning rate of the backbone, below a decoder or a detector."""
     sched: str = "cosine"
-    """Learning-rate schedule, by timm's name, stepped at each update: cosine, tanh, step, poly or
-    none."""
+    """Learning-rate schedule, by timm's name, stepped at each update: cosine, tanh, step,
+    multistep (see --decay-epochs), poly or none."""
+    decay_epochs: tuple[int, ...] = ()
+    """Epochs after which multistep multiplies the learning rate by 0.1, as in 8 11."""
     warmup_epochs: float | Auto = "auto"
     """Epochs of linear warm-up; auto: a tenth of all epochs, 5 at most."""
     warmup_start: float = 0.01
@@ -60,6 +62,10 @@ class OptimizerConfig:
         check_ranges(vars(self), RANGES)
         if self.backbone_lr != 1 and self.layer_decay is not None:
             raise UserError("--backbone-lr and --layer-decay exclude each other: use one of them.")
+        if (self.sched == "multistep") != bool(self.decay_epochs):
+            raise UserError("--sched multistep and --decay-epochs go together: give both.")
+        for epoch in self.decay_epochs:
+            check_ranges({"decay_epochs": epoch}, {"decay_epochs": (1, MAX_COUNT)})
         optimizers = [str(name) for name in list_optimizers()]
         for flag, name, known in (
             ("--opt", self.opt, optimizers),

@@ -12,6 +12,8 @@ RECIPES = {
     "svt-imagenet-token-labels": "spectralvision.recipes.svt:SvtImagenetTokenLabels",
     "affnet-ade20k": "spectralvision.recipes.segmentation:AffnetAde20k",
     "affnet-voc": "spectralvision.recipes.segmentation:AffnetVoc",
+    "affnet-coco-ssdlite": "spectralvision.recipes.detection:AffnetCocoSsdlite",
+    "svt-coco-mask-rcnn-1x": "spectralvision.recipes.detection:SvtCocoMaskRcnn1x",
     "finetune": "spectralvision.recipes.finetune:Finetune",
     "finetune-cifar10": "spectralvision.recipes.finetune:FinetuneCifar10",
     "finetune-cifar100": "spectralvision.recipes.finetune:FinetuneCifar100",

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 TASKS: dict[str, "str | type[Task]"] = {
     "classification": "spectralvision.tasks.classification.task:ClassificationTask",
+    "detection": "spectralvision.tasks.detection.task:DetectionTask",
     "segmentation": "spectralvision.tasks.segmentation.task:SegmentationTask",
 }
 """Name -> "module:Class", or the class of a task that was registered."""

@@ -1,0 +1,199 @@
+"""Image files with annotations of objects: their sizes, and the images of a split."""
+
+import os
+import posixpath
+import warnings
+from collections.abc import Callable, Collection, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
+from pathlib import Path
+
+from spectralvision.data.annotation_problems import Problem, ProblemCounter
+from spectralvision.data.class_names import normalize_class
+from spectralvision.data.find_images import list_folder, scan_folder
+from spectralvision.data.image_files import (
+    FileSize,
+    describe_error,
+    open_regular_file,
+    read_size,
+)
+from spectralvision.data.images import FileImages
+from spectralvision.data.object_store import AnnotatedImage, store_objects
+from spectralvision.data.objects import ObjectImages
+from spectralvision.runs import UserError
+
+NUM_THREADS = 16
+"""That read the heads of image files, which waits for the disk most of the time."""
+CHUNK_FILES = 100
+"""Files that a thread is given at once."""
+
+
+def normalize_file(name: str, source: Path) -> str:
+    """Return the name of a file in an annotation file, relative and with / between folders.
+
+    Raises:
+        UserError: It is outside of the folder of the data set.
+    """
+    file = posixpath.normpath(name.replace("\\", "/"))
+    if file == ".." or file.startswith(("/", "../")) or file[1:3] == ":/":
+        raise UserError(
+            f"{source} names the file {name!r}: write paths below the folder of the images."
+        )
+    return file
+
+
+class SiblingFiles:
+    """Files with the same stem as others, beside them or in a folder that differs in one name.
+
+    Args:
+        root: Folder of the data set.
+        names: In lower case, the names of folders such as `labels`.
+        others: What stands in place of the last of them, such as `images`.
+        is_wanted: Whether a file may be one.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        names: Collection[str],
+        others: Sequence[str],
+        is_wanted: Callable[[Path], bool],
+    ) -> None:
+        self.root, self.names, self.others, self.is_wanted = root, names, others, is_wanted
+        self._listed: dict[str, dict[str, str]] = {}
+
+    def find(self, file: str) -> str | None:
+        """Return the file that belongs to another one, both relative to the root, or None."""
+        folder, name = os.path.split(file)
+        stem = os.path.splitext(name)[0]
+        for candidate in self._folders(folder):
+            if stem in self._list(candidate):
+                return os.path.join(candidate, self._list(candidate)[stem])
+        return None
+
+    def _folders(self, folder: str) -> list[str]:
+        parts = folder.split("/")
+        places = [place for place, part in enumerate(parts) if part.lower() in self.names]
+        if not places:
+            return [folder]
+        before, after = parts[: places[-1]], parts[places[-1] + 1 :]
+        return [*("/".join([*before, other, *after]) for other in self.others), folder]
+
+    def _list(self, folder: str) -> dict[str, str]:
+        """Return the wanted files of a folder by their stem."""
+        if folder not in self._listed:
+            path = self.root / folder
+            entries = sorted(one.name for one in list_folder(path)) if path.is_dir() else []
+            files = [name for name in entries if self.is_wanted(Path(name))]
+            self._listed[folder] = {os.path.splitext(name)[0]: name for name in reversed(files)}
+        return self._listed[folder]
+
+
+def read_lines(path: Path) -> list[str]:
+    """Return the lines of a text file that are not empty; names of files keep their bytes.
+
+    Raises:
+        UserError: It cannot be read.
+    """
+    try:
+        with open_regular_file(path) as file:
+            text = file.read().decode("utf-8-sig", "surrogateescape")
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read ({describe_error(error)}).") from None
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def read_class_list(files: Iterable[Path]) -> tuple[str, ...] | None:
+    """Return the class names in the first of some files that exists, one a line, or None.
+
+    Raises:
+        UserError: It has a name twice or none.
+    """
+    path = next((file for file in files if file.is_file()), None)
+    return None if path is None else check_class_names(read_lines(path), path)
+
+
+def check_class_names(names: Iterable[object], source: Path) -> tuple[str, ...]:
+    """Return class names; raise `UserError` if one occurs twice or there is none."""
+    classes = tuple(normalize_class(name).strip() for name in names)
+    if not classes:
+        raise UserError(f"{source} has no class names: add them, one a line.")
+    for name in classes:
+        if classes.count(name) > 1:
+            raise UserError(f"{source} has the class name {name!r} twice: rename one of them.")
+    return classes
+
+
+def read_sizes(root: Path, files: Sequence[str], problems: ProblemCounter) -> dict[str, FileSize]:
+    """Return the size of each image file that exists and can be read; count the others."""
+    chunks = [files[start : start + CHUNK_FILES] for start in range(0, len(files), CHUNK_FILES)]
+    sizes: dict[str, FileSize] = {}
+    with warnings.catch_warnings(), ThreadPoolExecutor(NUM_THREADS) as pool:
+        warnings.simplefilter("ignore")  # of odd metadata, as in `open_image`
+        found = pool.map(lambda chunk: [_try_read_size(root / file) for file in chunk], chunks)
+        for file, size in zip(files, chain.from_iterable(found), strict=True):
+            if isinstance(size, FileSize):
+                sizes[file] = size
+            elif isinstance(size, UserError):
+                problems.add(Problem.UNREADABLE_FILE, f"{file} ({size})")
+            else:
+                problems.add(Problem.MISSING_FILE, file)
+    return sizes
+
+
+def _try_read_size(path: Path) -> FileSize | Exception:
+    try:
+        return read_size(path)
+    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+        return error
+
+
+def fits(
+    file: str, stated: tuple[int, int] | None, found: FileSize, problems: ProblemCounter
+) -> bool:
+    """Return whether an image has the size (H, W) that its annotations state; count if not."""
+    if stated is None or stated == found.size:
+        return True
+    sizes = "{}x{} instead of {}x{}".format(*found.size[::-1], *stated[::-1])
+    is_rotated = found.is_turned and stated == found.size[::-1]
+    problems.add(Problem.ROTATED if is_rotated else Problem.OTHER_SIZE, f"{file} ({sizes})")
+    return False
+
+
+def build_images(
+    root: Path,
+    images: Sequence[AnnotatedImage],
+    categories: Sequence[int],
+    problems: ProblemCounter,
+    source: str,
+) -> ObjectImages:
+    """Return the images of a split.
+
+    Raises:
+        UserError: It has no images, or no objects.
+    """
+    if not images:
+        raise UserError(f"{source} has no usable image{problems.first()}: correct it.")
+    objects = store_objects(images, problems)
+    if not len(objects.boxes):
+        raise UserError(f"{source} has no usable object{problems.first()}: correct it.")
+    files = [image.file for image in images]
+    return ObjectImages(FileImages(root, files, [0] * len(files)), objects, categories)
+
+
+def count_unlisted(
+    folders: Iterable[Path], listed: Iterable[Path], problems: ProblemCounter
+) -> dict[str, int]:
+    """Count the images in folders that are not listed; return what is in formats not read."""
+    known = {os.path.normpath(path) for path in listed}
+    left_out: dict[str, int] = {}
+    for folder in sorted(set(folders)):
+        found = scan_folder(folder)
+        for suffix, number in found.left_out.items():
+            left_out[suffix] = left_out.get(suffix, 0) + number
+        for file in found.images:
+            path = os.path.normpath(folder / file)
+            if path not in known:
+                known.add(path)
+                problems.add(Problem.NOT_LISTED, file)
+    return left_out

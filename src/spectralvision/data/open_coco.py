@@ -1,0 +1,163 @@
+"""Open a data set with annotations of COCO's format: find its files, images and splits."""
+
+import contextlib
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from spectralvision.data.annotated_files import (
+    build_images,
+    count_unlisted,
+    fits,
+    read_sizes,
+)
+from spectralvision.data.annotation_problems import ProblemCounter
+from spectralvision.data.coco_json import CocoFile, parse_objects, read_coco
+from spectralvision.data.find_images import list_folder, subfolders
+from spectralvision.data.images import Images, Stream
+from spectralvision.data.object_store import AnnotatedImage
+from spectralvision.data.objects import ObjectImages
+from spectralvision.data.split_names import SPLIT_OF_WORD, find_split_word, group_by_split
+from spectralvision.data.splits import Data
+from spectralvision.runs import UserError
+
+ROBOFLOW_FILE = "_annotations.coco.json"
+MAX_PROBED_FILES = 100
+"""Files that are looked for in each folder that may have the images."""
+
+
+def find_coco_files(root: Path, in_root: bool = False) -> dict[str, Path]:
+    """Return the annotation file of each split of a folder; empty if there is none.
+
+    Args:
+        root: The folder.
+        in_root: Whether to look for any .json files in the folder itself, rather than for those of
+            COCO's `annotations` and of Roboflow's splits.
+
+    Raises:
+        UserError: A split has several.
+    """
+    files = [folder / ROBOFLOW_FILE for folder in [root, *subfolders(root)]]
+    files = [file for file in files if file.is_file()]
+    folder = root if in_root else root / "annotations"
+    if not files and folder.is_dir():
+        found = sorted(Path(one.path) for one in list_folder(folder) if one.name.endswith(".json"))
+        files = [file for file in found if file.name.startswith("instances_")] or found
+    groups = group_by_split(root, files) if files else {}
+    for split, group in groups.items():
+        if len(group) > 1:
+            names = ", ".join(str(file.relative_to(root)) for file in group)
+            raise UserError(f"{root} has several annotation files of {split} ({names}): keep one.")
+    return {split: group[0] for split, group in groups.items()}
+
+
+def open_coco(name: str, root: Path, files: Mapping[str, Path]) -> Data:
+    """Open the images of annotation files.
+
+    Args:
+        name: Of the data set.
+        root: Its folder, in which or in whose subfolders the images are.
+        files: The annotation file of each split.
+
+    Raises:
+        UserError: A file cannot be used, or its images cannot be found.
+    """
+    # 1. Read the annotation files
+    problems = ProblemCounter()
+    coco = {split: read_coco(path, problems) for split, path in files.items()}
+    unlabeled = {split: len(one.images) for split, one in coco.items() if not one.is_labeled}
+    for split in unlabeled:
+        if split != "test" or len(unlabeled) == len(coco):
+            raise UserError(f"{coco[split].path} has no annotations: add some.")
+    labeled = {split: one for split, one in coco.items() if one.is_labeled}
+    classes = _match_classes(list(labeled.values()))
+
+    # 2. Find the images
+    folders = {split: _find_folder(root, one) for split, one in coco.items()}
+    splits: dict[str, Images | Stream] = {
+        split: _open_split(folders[split], one, classes, problems) for split, one in labeled.items()
+    }
+    listed = [folders[split] / image.file for split, one in coco.items() for image in one.images]
+    left_out = count_unlisted(folders.values(), listed, problems)
+    facts = problems.facts()
+    facts |= {"left_out": left_out} if left_out else {}
+    facts |= {"unlabeled": unlabeled} if unlabeled else {}
+    return Data(name, classes, splits, facts=facts)
+
+
+def _match_classes(files: Sequence[CocoFile]) -> tuple[str, ...]:
+    """Return the classes of the first file.
+
+    Raises:
+        UserError: Another file has a class that the first one does not have.
+    """
+    first = files[0]
+    known = list(first.classes.values())
+    for file in files[1:]:
+        for name in file.classes.values():
+            if name not in known:
+                raise UserError(
+                    f"{file.path} has the category {name!r}, but {first.path} does not: add it "
+                    "there, or remove it."
+                )
+    return tuple(known)
+
+
+def _open_split(
+    folder: Path, coco: CocoFile, classes: Sequence[str], problems: ProblemCounter
+) -> ObjectImages:
+    sizes = read_sizes(folder, [image.file for image in coco.images], problems)
+    label_of = {number: classes.index(name) for number, name in coco.classes.items()}
+    images = []
+    for image in coco.images:
+        size = sizes.get(image.file)
+        if size is not None and fits(image.file, image.size, size, problems):
+            objects = parse_objects(image, label_of, problems)
+            images.append(AnnotatedImage(image.file, size.size, image.image_id, objects))
+    number_of = {name: number for number, name in coco.classes.items()}
+    categories = [number_of.get(name, -1) for name in classes]
+    return build_images(folder, images, categories, problems, str(coco.path))
+
+
+def _find_folder(root: Path, coco: CocoFile) -> Path:
+    """Return the folder that has the images of an annotation file, or most of them.
+
+    Raises:
+        UserError: None has any.
+    """
+    step = max(1, len(coco.images) // MAX_PROBED_FILES)
+    files = [image.file for image in coco.images[::step]]
+    folders = _candidates(root, coco.path)
+    counts = [sum(_exists(folder / file) for file in files) for folder in folders]
+    if not any(counts):
+        raise UserError(
+            f"no image that {coco.path} lists exists, such as {files[0]}: put the images beside it "
+            f"or into {root / 'images'}."
+        )
+    return folders[counts.index(max(counts))]
+
+
+def _candidates(root: Path, path: Path) -> list[Path]:
+    """Return the folders in which the images of an annotation file may be."""
+    folders = [path.parent, path.parent / "images", root, root / "images"]
+    word = _split_word(path.stem) or _split_word(path.parent.name)
+    for parent in (root, root / "images"):
+        if word and parent.is_dir():
+            same = [one for one in subfolders(parent) if _split_word(one.name) == word]
+            folders += [folder for one in same for folder in (one, one / "images")]
+    return [folder for folder in dict.fromkeys(folders) if folder.is_dir()]
+
+
+def _split_word(name: str) -> str | None:
+    """Return the split that a name has, or None if it has none or several."""
+    with contextlib.suppress(UserError):
+        word = find_split_word(name)
+        return SPLIT_OF_WORD[word] if word else None
+    return None
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return os.path.exists(path)
+    except ValueError:  # a name that no file can have
+        return False

@@ -1,0 +1,177 @@
+"""Open a data set with an XML file per image: Pascal VOC, LabelImg.
+
+Objects marked as difficult become crowds, which evaluation leaves out.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from spectralvision.data.annotated_files import (
+    SiblingFiles,
+    build_images,
+    count_unlisted,
+    fits,
+    read_class_list,
+    read_lines,
+    read_sizes,
+)
+from spectralvision.data.annotation_problems import Problem, ProblemCounter
+from spectralvision.data.find_images import is_ignored, is_image_file, subfolders
+from spectralvision.data.images import Images, Stream
+from spectralvision.data.object_store import AnnotatedImage, Annotation
+from spectralvision.data.split_names import SPLITS, group_by_split
+from spectralvision.data.splits import Data
+from spectralvision.data.voc_xml import XmlFile, read_xml
+from spectralvision.runs import UserError, require_extra
+
+XML_FOLDERS = ("annotations", "annotation", "xmls", "xml", "labels")
+IMAGE_FOLDERS = ("JPEGImages", "images", "Images", "imgs", "img", "image")
+LIST_FOLDER = "ImageSets/Main"
+
+
+def find_voc_folder(root: Path) -> Path | None:
+    """Return the folder that has the XML files: the root, or a year of VOC in it; None if none has.
+
+    Raises:
+        UserError: There are several years.
+    """
+    devkit = root / "VOCdevkit" if (root / "VOCdevkit").is_dir() else root
+    years = [folder for folder in subfolders(devkit) if (folder / "JPEGImages").is_dir()]
+    if len(years) > 1:
+        names = ", ".join(folder.name for folder in years)
+        raise UserError(f"{devkit} has several data sets ({names}): give one of them to --data.")
+    base = years[0] if years else root
+    return base if next(_scan_xml(base), None) else None
+
+
+def open_voc(name: str, root: Path) -> Data:
+    """Open the images of XML files.
+
+    Args:
+        name: Of the data set.
+        root: A folder with XML files at any depth. Each image is beside its file, or in a folder
+            `JPEGImages` or `images` in place of `Annotations`.
+
+    Raises:
+        UserError: A split has no image or no object that can be used.
+    """
+    require_extra("dense", "defusedxml")
+    problems = ProblemCounter()
+
+    # 1. The images of each split, with their XML files
+    groups, unlabeled = _group_files(root, sorted(_scan_xml(root)), problems)
+    siblings = SiblingFiles(root, XML_FOLDERS, IMAGE_FOLDERS, is_image_file)
+    content = {
+        split: _read_files(root, files, siblings, problems) for split, files in groups.items()
+    }
+
+    # 2. Their classes
+    listed = read_class_list([root / "classes.txt", root / "labels.txt"])
+    files = [xml for found in content.values() for xml in found.values() if xml]
+    names = {one.class_name for xml in files for one in xml.objects} - {""}
+    classes = listed or tuple(sorted(names))
+    label_of = {name: label for label, name in enumerate(classes)}
+
+    # 3. Their objects
+    splits: dict[str, Images | Stream] = {}
+    for split, found in content.items():
+        images = _annotate(root, found, label_of, problems)
+        source = f"{root} ({split})" if split != "all" else str(root)
+        splits[split] = build_images(root, images, range(1, len(classes) + 1), problems, source)
+    facts = _count_others(root, content, problems)
+    facts |= {"unlabeled": unlabeled} if unlabeled else {}
+    return Data(name, classes, splits, facts=problems.facts() | facts)
+
+
+def _scan_xml(root: Path) -> Iterator[str]:
+    """Yield the XML files at any depth, relative to the root."""
+    for folder, folders, files in os.walk(root):
+        folders[:] = [name for name in folders if not is_ignored(name)]
+        for name in files:
+            if name.lower().endswith(".xml") and not is_ignored(name):
+                yield os.path.relpath(os.path.join(folder, name), root)
+
+
+def _group_files(
+    root: Path, files: list[str], problems: ProblemCounter
+) -> tuple[dict[str, list[str]], dict[str, int]]:
+    """Return the XML files of each split, and the number of images of splits that have none.
+
+    Splits are those of VOC's lists, or else of the names of files and folders.
+    """
+    lists = {split: root / LIST_FOLDER / f"{split}.txt" for split in (*SPLITS[:3], "trainval")}
+    names = {split: read_lines(path) for split, path in lists.items() if path.is_file()}
+    trainval = names.pop("trainval", [])
+    if not names.keys() & {"train", "val"} and trainval:
+        names["train"] = trainval
+    if not names:
+        groups = group_by_split(root, [root / file for file in files])
+        return {
+            split: [os.path.relpath(one, root) for one in groups[split]] for split in groups
+        }, {}
+    by_stem = {Path(file).stem: file for file in files}
+    found: dict[str, list[str]] = {}
+    unlabeled: dict[str, int] = {}
+    for split in sorted(names, key=SPLITS.index):
+        stems = list(dict.fromkeys(names[split]))
+        found[split] = [by_stem[stem] for stem in stems if stem in by_stem]
+        if not found[split] and split == "test" and len(names) > 1:
+            unlabeled[split] = len(stems)
+            del found[split]
+            continue
+        for stem in stems:
+            if stem not in by_stem:
+                problems.add(Problem.NO_FILE, f"{stem} of {split}")
+    return found, unlabeled
+
+
+def _read_files(
+    root: Path, files: list[str], siblings: SiblingFiles, problems: ProblemCounter
+) -> dict[str, XmlFile | None]:
+    """Return the content of XML files by their images; None if it cannot be read."""
+    found: dict[str, XmlFile | None] = {}
+    for file in files:
+        image = siblings.find(file)
+        if image is None:
+            problems.add(Problem.MISSING_FILE, f"that of {file}")
+            continue
+        try:
+            found[image] = read_xml(root / file)
+        except UserError as error:
+            found[image] = None
+            problems.add(Problem.WRONG_FILE, f"{file} ({error})")
+    return found
+
+
+def _annotate(
+    root: Path,
+    found: Mapping[str, XmlFile | None],
+    label_of: Mapping[str, int],
+    problems: ProblemCounter,
+) -> list[AnnotatedImage]:
+    """Return the images with their objects."""
+    sizes = read_sizes(root, [file for file, xml in found.items() if xml], problems)
+    images: list[AnnotatedImage] = []
+    for file, xml in found.items():
+        if xml is None or file not in sizes or not fits(file, xml.size, sizes[file], problems):
+            continue
+        annotations = []
+        for place, one in enumerate(xml.objects, 1):
+            name = f"object {place}"
+            if one.class_name not in label_of:
+                problems.add(Problem.UNKNOWN_CLASS, f"{file} ({name}, {one.class_name!r})")
+                continue
+            label = label_of[one.class_name]
+            annotations.append(Annotation(name, one.box, label, is_crowd=one.is_difficult))
+        images.append(AnnotatedImage(file, sizes[file].size, len(images) + 1, annotations))
+    return images
+
+
+def _count_others(
+    root: Path, content: Mapping[str, Mapping[str, XmlFile | None]], problems: ProblemCounter
+) -> dict[str, dict[str, int]]:
+    """Count the images without an XML file, in the folders that have images with one."""
+    files = [root / file for found in content.values() for file in found]
+    left_out = count_unlisted({file.parent for file in files}, files, problems)
+    return {"left_out": left_out} if left_out else {}

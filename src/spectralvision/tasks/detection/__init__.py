@@ -1,0 +1,1 @@
+"""Detection: boxes around objects, with instance masks by Mask R-CNN."""

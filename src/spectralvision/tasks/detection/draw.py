@@ -1,0 +1,107 @@
+"""Draw objects on images with supervision: boxes, names, scores and masks."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from spectralvision.data.objects import Objects, decode_masks
+from spectralvision.runs import printable
+from spectralvision.tasks.detection.detector import Detections, decode_mask
+
+MIN_SIDE_PIXELS = 480
+"""Longer side of a picture: smaller images are enlarged, so that names can be read."""
+MASK_OPACITY = 0.45
+MAX_NAME_CHARACTERS = 30
+TEXT_PIXELS_PER_SIDE = 0.012
+"""Height of text, as a fraction of the sum of width and height of the picture."""
+MIN_TEXT_PIXELS = 9
+
+
+def draw_objects(
+    image: Image.Image,
+    found: Detections,
+    titles: Sequence[str],
+    side: int | None = None,
+    with_names: bool = True,
+) -> Image.Image:
+    """Return an RGB image with detections, their classes and their scores.
+
+    Args:
+        image: As it was predicted.
+        found: In its pixels.
+        titles: Of the classes.
+        side: Longer side of the result in pixels. Default: that of the image, at least 480.
+        with_names: Whether to write classes and scores.
+    """
+    pairs = zip(found.labels.tolist(), found.scores.tolist(), strict=True)
+    names = [f"{_short(titles[label])} {score:.0%}" for label, score in pairs]
+    masks = map(decode_mask, found.masks or [])
+    boxes, labels = found.boxes.numpy(), found.labels.numpy()
+    return _draw(image, boxes, labels, masks, names if with_names else None, side)
+
+
+def draw_annotation(
+    image: Image.Image,
+    objects: Objects,
+    titles: Sequence[str],
+    side: int | None = None,
+    with_names: bool = True,
+) -> Image.Image:
+    """Return an RGB image with its annotated objects; see `draw_objects`."""
+    names = [_short(titles[label]) for label in objects.labels.tolist()]
+    has_masks = any(segment is not None for segment in objects.segments)
+    masks = decode_masks(objects) if has_masks else ()
+    boxes, labels = objects.boxes, objects.labels
+    return _draw(image, boxes, labels, masks, names if with_names else None, side)
+
+
+def _draw(
+    image: Image.Image,
+    boxes: np.ndarray,
+    labels: np.ndarray,
+    masks: Iterable[np.ndarray],
+    names: list[str] | None,
+    side: int | None,
+) -> Image.Image:
+    import supervision
+
+    # 1. The picture, and the boxes in its pixels
+    longest = max(image.size)
+    width, height = (max(1, round(one * (side or max(longest, MIN_SIDE_PIXELS)) / longest))
+                     for one in image.size)  # fmt: skip
+    scene: Any = image.resize((width, height))
+    if not len(boxes):
+        return scene  # type: ignore[no-any-return]
+    scale = np.array([width / image.width, height / image.height] * 2)
+    objects = supervision.Detections((boxes * scale).astype(np.float32), class_id=labels)
+
+    # 2. Masks, one at a time to save memory, then boxes and names
+    painter = supervision.MaskAnnotator(opacity=MASK_OPACITY)
+    for place, mask in enumerate(masks):
+        one: Any = objects[[place]]
+        one.mask = np.array(Image.fromarray(mask).resize((width, height)))[None]
+        scene = painter.annotate(scene, one)
+    thickness = supervision.calculate_optimal_line_thickness((width, height))
+    scene = supervision.BoxAnnotator(thickness=thickness).annotate(scene, objects)
+    if names is None:
+        return scene  # type: ignore[no-any-return]
+    size = max(MIN_TEXT_PIXELS, round((width + height) * TEXT_PIXELS_PER_SIDE))
+    writer = supervision.RichLabelAnnotator(
+        font_path=_font(), font_size=size, text_padding=max(1, size // 5)
+    )
+    return writer.annotate(scene, objects, labels=names)  # type: ignore[no-any-return]
+
+
+def _font() -> str:
+    """Return a font with the letters of most languages: that of matplotlib."""
+    import matplotlib
+
+    return str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf")
+
+
+def _short(name: str) -> str:
+    text = printable(name)
+    return text if len(text) <= MAX_NAME_CHARACTERS else text[: MAX_NAME_CHARACTERS - 1] + "…"

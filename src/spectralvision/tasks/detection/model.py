@@ -1,0 +1,170 @@
+"""The model of a detector: built for a data set, saved, and loaded."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from spectralvision.data.images import estimate_median_side
+from spectralvision.data.splits import Data
+from spectralvision.engine import model_io
+from spectralvision.engine.weights_io import load_weights, read_config, read_weights, save_weights
+from spectralvision.runs import UserError
+from spectralvision.tasks.detection.config import (
+    MAX_LONG_SIDE,
+    MAX_SHORT_SIDE,
+    MAX_SQUARE_SIDE,
+    DetectionConfig,
+)
+from spectralvision.tasks.detection.data import find_categories
+from spectralvision.tasks.detection.detector import Detector, DetectorSettings
+
+TASK = "detection"
+OWN_ARGUMENTS = ("img_size", "num_classes", "drop_path_rate", "features_only")
+"""Arguments of a network that this task sets itself."""
+SIZE_STEP = 32
+"""Automatic input sizes are multiples of it, in pixels."""
+SMALLEST_SIDE = 64
+"""Of an automatic input size."""
+
+
+def build_model(
+    config: DetectionConfig, data: Data, is_new: bool = True
+) -> tuple[Detector, DetectionConfig]:
+    """Return the detector at the input size that suits the images, and the settings with it.
+
+    Raises:
+        UserError: No such network, no weights, or a network that the detector cannot use.
+    """
+    # 1. Input size
+    size, longest = choose_size(config, data)
+    config = replace(config, input_size=size, max_size=longest)
+    settings = DetectorSettings(
+        detector=config.detector,
+        num_classes=len(data.classes),
+        fpn_channels=config.fpn_channels,
+        input_size=size,
+        max_size=longest,
+    )
+
+    # 2. Network and detector; a run of this task brings the weights of both
+    torch.manual_seed(config.seed)
+    known = _read_start(config.model)
+    start = known if known.get("task") == TASK else {}
+    model_args = {key: value for key, value in known.get("model_args", {}).items()
+                  if key not in OWN_ARGUMENTS}  # fmt: skip
+    network = _load_network(
+        str(start["architecture"]) if start else config.model,
+        size,
+        pretrained=is_new and not start and config.pretrained,
+        drop_path_rate=config.optimizer.drop_path or None,
+        **(model_args if start else {}),
+    )
+    categories = find_categories(data.split("train"), len(data.classes))
+    model = Detector(network, settings, categories)
+    model.model_args = model_args
+    model_io.describe(model, data.classes, size)
+    if start and is_new:
+        _load_matching(model, config.model, list(data.classes))
+    return model.to(memory_format=torch.channels_last), config  # type: ignore[call-overload]
+
+
+def choose_size(config: DetectionConfig, data: Data) -> tuple[int, int]:
+    """Return the shorter side of the input, and the longer one at most, in pixels."""
+    if isinstance(config.input_size, int):
+        size = config.input_size
+    else:
+        largest = MAX_SQUARE_SIDE if config.is_square else MAX_SHORT_SIDE
+        side = estimate_median_side(data.split("train"))
+        size = min(largest, max(SMALLEST_SIDE, SIZE_STEP * math.ceil(side / SIZE_STEP)))
+    if config.is_square:
+        return size, size
+    if isinstance(config.max_size, int):
+        return size, max(size, config.max_size)
+    return size, math.ceil(size * MAX_LONG_SIDE / MAX_SHORT_SIDE)
+
+
+def save_model(model: Detector, run: Path) -> None:
+    """Write config.json and model.safetensors into a run folder, each whole or not at all."""
+    preprocessing = model_io.data_config(model)
+    config = {
+        "task": TASK,
+        "architecture": model_io.architecture(model),
+        "label_names": model_io.label_names(model),
+        "categories": list(model.categories),
+        "num_classes": model.num_classes,
+        "settings": model.settings.to_json(),
+        "model_args": model.model_args,
+        "pretrained_cfg": {
+            "architecture": model_io.architecture(model),
+            **{name: preprocessing[name] for name in ("mean", "std", "interpolation")},
+            "input_size": preprocessing["input_size"],
+        },
+    }
+    save_weights(model, config, run)
+
+
+def load_model(name: str) -> Detector:
+    """Return the detector of a run folder or a repository.
+
+    Raises:
+        UserError: It is not one, or its weights cannot be used.
+    """
+    config, state = read_weights(name, TASK)
+    try:
+        settings = DetectorSettings(**config["settings"])
+        classes = [str(one) for one in config["label_names"]]
+        model_args = dict(config["model_args"])
+        network = _load_network(str(config["architecture"]), settings.input_size, **model_args)
+        model = Detector(network, settings, [int(one) for one in config["categories"]])
+        model.model_args = model_args
+        model_io.describe(model, classes, settings.input_size)
+        known = config["pretrained_cfg"]
+        for key in ("mean", "std", "interpolation"):
+            model.pretrained_cfg[key] = known[key]
+    except (KeyError, TypeError, ValueError) as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError(f"{name} has no config.json of this version ({error!r}).") from None
+    load_weights(model, state, name)
+    return model
+
+
+def _read_start(name: str) -> dict[str, Any]:
+    """Return config.json of a run of a classifier or a detector; empty for a model's name."""
+    config = read_config(name) if model_io.brings_weights(name) else {}
+    known = config.get("task", "classification")
+    if known not in (TASK, "classification"):
+        raise UserError(f"{name} is for {known}: start from a classifier or from a detector.")
+    return config
+
+
+def _load_network(name: str, size: int, pretrained: bool = False, **options: Any) -> nn.Module:
+    """Return a network of feature maps."""
+    options |= {"features_only": True, "img_size": size}
+    return model_io.load_model(name, pretrained=pretrained, num_classes=0, **options)
+
+
+def _load_matching(model: Detector, name: str, classes: list[str]) -> None:
+    """Load what has the same shape of a detector's weights, class scores only for its classes."""
+    config, state = read_weights(name, TASK)
+    own = model.state_dict()
+    fitting: dict[str, Tensor] = {
+        key: value
+        for key, value in state.items()
+        if key in own and own[key].shape == value.shape
+    }  # fmt: skip
+    if config.get("label_names") != classes:
+        fitting = {key: value for key, value in fitting.items() if not _is_of_classes(key)}
+    if not any(key.startswith("net.backbone.") for key in fitting):
+        raise UserError(f"the weights in {name} do not fit its own architecture.")
+    model.load_state_dict(fitting, strict=False)
+
+
+def _is_of_classes(key: str) -> bool:
+    """Return whether a weight belongs to the scores, boxes or masks of single classes."""
+    parts = ("cls_logits", "cls_score", "bbox_pred", "mask_fcn_logits", "classification_head")
+    return any(part in key for part in parts)

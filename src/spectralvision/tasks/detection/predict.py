@@ -1,0 +1,161 @@
+"""Predictions of a detector: objects with class, score, box and mask; COCO's JSON; pictures."""
+
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path, PurePosixPath
+from typing import Any, TextIO
+
+import numpy as np
+from torch import nn
+
+from spectralvision.data.images import Images
+from spectralvision.engine.model_io import label_titles
+from spectralvision.runs import UserError, atomic_write, expand_user, is_disk_full, require_extra
+from spectralvision.tasks.base import FileWriter, Row
+from spectralvision.tasks.detection.data import describe_counts
+from spectralvision.tasks.detection.detector import Detections, Detector
+from spectralvision.tasks.detection.draw import draw_objects
+from spectralvision.tasks.detection.options import PredictOptions
+
+COLUMNS = ["objects", "score"]
+PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png")
+Records = Callable[[], Iterable[dict[str, Any]]]
+
+
+class ObjectPredictor(nn.Module):
+    """Sized images -> for each the detections of at least some score."""
+
+    def __init__(self, model: Detector, min_score: float) -> None:
+        super().__init__()
+        self.model, self.min_score = model, min_score
+
+    def forward(self, images: Any) -> list[Detections]:
+        return [found.above(self.min_score) for found in self.model(images)]
+
+
+def check_options(options: PredictOptions) -> None:
+    """Raise `UserError` for options that cannot work."""
+    options.check()
+    if options.pictures is not None:
+        require_extra("dense", "supervision")
+        folder = expand_user(options.pictures)
+        if folder.exists() and not folder.is_dir():
+            raise UserError(f"--pictures {folder} is a file: name a folder.")
+
+
+def build_rows(model: Detector, outputs: list[Detections]) -> list[Row]:
+    """Return a row for each image: its objects as text, and the highest score."""
+    titles = label_titles(model)
+    rows = []
+    for found in outputs:
+        labels = found.labels.tolist()
+        scores = [round(score, 6) for score in found.scores.tolist()]
+        counts = np.bincount(labels, minlength=len(titles)).tolist()
+        cells = [describe_counts(counts, titles), scores[0] if scores else None]
+        record = {"size": list(found.size), "objects": _to_records(found, titles, scores)}
+        rows.append(Row(record, cells, found))
+    return rows
+
+
+def write_coco(records: Records, model: Detector, file: TextIO) -> None:
+    """Write COCO's format: images, annotations with scores, and categories, a line each.
+
+    `evaluate --data` and COCO's own tools read it.
+    """
+    titles = label_titles(model)
+    categories = [
+        {"id": number, "name": title}
+        for number, title in zip(model.categories, titles, strict=True)
+    ]
+    category_of = dict(zip(titles, model.categories, strict=True))
+    file.write('{"images": ')
+    _write_lines(_coco_images(records()), file)
+    file.write(',\n"annotations": ')
+    _write_lines(_coco_annotations(records(), category_of), file)
+    file.write(f',\n"categories": {json.dumps(categories)}}}\n')
+
+
+def picture_writer(model: Detector, folder: str) -> FileWriter:
+    """Return what writes an image with its objects drawn on it below a folder.
+
+    The name is that of the image, whose folders are repeated; never outside of `folder`.
+    """
+    root = expand_user(folder)
+    titles = label_titles(model)
+
+    def write(images: Images, index: int, prediction: Any) -> None:
+        path = picture_path(root, images.name(index))
+        picture = draw_objects(images.image(index), prediction, titles)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with atomic_write(path) as temporary:
+                picture.save(temporary, "PNG" if path.suffix.lower() == ".png" else "JPEG")
+        except OSError as error:
+            if is_disk_full(error):
+                raise
+            raise UserError(f"{path} cannot be written ({error}).") from None
+
+    return write
+
+
+def picture_path(root: Path, name: str) -> Path:
+    """Return where the picture of an image is written: inside `root`, whatever the name is."""
+    parts = ["_" if part == ".." else part for part in PurePosixPath(name).parts if part != "/"]
+    path = root.joinpath(*(part.replace("\0", "_").strip("/") for part in parts))
+    is_picture = path.suffix.lower() in PICTURE_SUFFIXES
+    return path if is_picture else path.with_name(f"{path.name}.jpg")
+
+
+def _to_records(found: Detections, titles: list[str], scores: list[float]) -> list[dict[str, Any]]:
+    boxes = np.round(found.boxes.double().numpy(), 2).tolist()
+    objects: list[dict[str, Any]] = [
+        {"class": titles[label], "score": score, "box": box}
+        for label, score, box in zip(found.labels.tolist(), scores, boxes, strict=True)
+    ]
+    for one, mask in zip(objects, found.masks or [], strict=False):
+        one["mask"] = mask
+    return objects
+
+
+def _coco_images(records: Iterable[dict[str, Any]]) -> Iterable[dict[str, Any]]:
+    for number, record in enumerate(records, 1):
+        height, width = record["size"]
+        yield {"id": number, "file_name": record["image"], "height": height, "width": width}
+
+
+def _coco_annotations(
+    records: Iterable[dict[str, Any]], category_of: dict[str, int]
+) -> Iterable[dict[str, Any]]:
+    number = 0
+    for image, record in enumerate(records, 1):
+        for one in record["objects"]:
+            number += 1
+            yield _coco_annotation(one, number, image, category_of[one["class"]])
+
+
+def _coco_annotation(one: dict[str, Any], number: int, image: int, category: int) -> dict[str, Any]:
+    x1, y1, x2, y2 = one["box"]
+    box = [x1, y1, round(x2 - x1, 2), round(y2 - y1, 2)]
+    found = {
+        "id": number,
+        "image_id": image,
+        "category_id": category,
+        "bbox": box,
+        "area": round(box[2] * box[3], 2),
+        "iscrowd": 0,
+        "score": one["score"],
+    }
+    if "mask" in one:
+        from faster_coco_eval import mask as coco
+
+        found |= {"segmentation": one["mask"], "area": int(coco.area(one["mask"]))}
+    return found
+
+
+def _write_lines(values: Iterable[dict[str, Any]], file: TextIO) -> None:
+    """Write a JSON list, a value per line."""
+    separator = "["
+    for value in values:
+        file.write(f"{separator}\n{json.dumps(value)}")
+        separator = ","
+    file.write("\n]" if separator == "," else "[]")
