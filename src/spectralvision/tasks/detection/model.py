@@ -123,8 +123,11 @@ def load_model(name: str) -> Detector:
         model.model_args = model_args
         model_io.describe(model, classes, settings.input_size)
         known = config["pretrained_cfg"]
-        for key in ("mean", "std", "interpolation"):
-            model.pretrained_cfg[key] = known[key]
+        model.pretrained_cfg |= {
+            "mean": tuple(map(float, known["mean"])),
+            "std": tuple(map(float, known["std"])),
+            "interpolation": str(known["interpolation"]),
+        }
     except (KeyError, TypeError, ValueError) as error:
         if isinstance(error, UserError):
             raise
