@@ -16,6 +16,7 @@ from spectralvision.models import REPORTED_TOP1
 from spectralvision.runs import write_json
 from spectralvision.tasks import registry
 from spectralvision.tasks.classification.config import ClassificationConfig
+from spectralvision.tasks.detection.config import DetectionConfig
 from spectralvision.tasks.segmentation.config import SegmentationConfig
 from spectralvision.tasks.training_run import describe_config
 from tests.golden import rule
@@ -60,9 +61,11 @@ def folder(tmp_path_factory):
     for run in ("runs/photos-affnet_et", "runs/photos", "RUN"):
         (root / run).mkdir(parents=True, exist_ok=True)
         write_json(root / run / "run.json", describe_config(ClassificationConfig(data="photos")))
-    streets = root / "runs/STREETS-affnet_t"
-    streets.mkdir()
-    write_json(streets / "run.json", describe_config(SegmentationConfig(data="STREETS")))
+    dense = {"STREETS": SegmentationConfig, "PHOTOS": DetectionConfig}
+    for data, kind in dense.items():
+        run = root / f"runs/{data}-affnet_t"
+        run.mkdir()
+        write_json(run / "run.json", describe_config(kind(data=data)))
     image_folder(root / "photos/train", 4)
     picture("red", 0).save(root / "photo.jpg")
     torch.save({"state_dict": rule.state(rule.load("affnet_256")[1])}, root / "affnet.pt")

@@ -6,27 +6,36 @@ from pathlib import Path, PurePath
 from PIL import Image
 
 from spectralvision.data.images import Images
-from spectralvision.runs import UserError, atomic_write
+from spectralvision.runs import UserError, atomic_write, expand_user, is_disk_full
 
-SUFFIX = ".png"
+FORMATS = {".png": "PNG", ".jpg": "JPEG"}
 
 
 class PictureFolder:
-    """A folder with one PNG per image.
+    """A folder with one picture per image.
 
-    The PNG of `photos/a.jpg` is `a.png`; `photos/a.png` where another image is `a` too; and
+    That of `photos/a.jpg` is `a.png`; `photos/a.png` where another image is `a` too; and
     `photos/a.jpg.png` where one beside it is.
+
+    Args:
+        folder: The folder, which need not exist.
+        suffix: .png, or .jpg for photographs.
+
+    Raises:
+        UserError: It is a file.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: str, suffix: str = ".png") -> None:
+        self.folder, self.suffix = expand_user(folder), suffix
+        if self.folder.exists() and not self.folder.is_dir():
+            raise UserError(f"{folder} is a file, but pictures need a folder: name another.")
         self._images: Images | None = None
         self._names: list[Path] = []
 
     def path(self, images: Images, index: int) -> Path:
-        """Return the file for an image of all that are predicted; it is below the folder."""
+        """Return the file for an image of all that are predicted; it is inside the folder."""
         if self._images is not images:
-            self._images, self._names = images, picture_names(images)
+            self._images, self._names = images, picture_names(images, self.suffix)
         return self.folder / self._names[index]
 
     def save(self, picture: Image.Image, images: Images, index: int) -> None:
@@ -39,24 +48,26 @@ class PictureFolder:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with atomic_write(path) as temporary:
-                picture.save(temporary, "PNG")
+                picture.save(temporary, FORMATS[self.suffix])
         except OSError as error:
+            if is_disk_full(error):
+                raise  # reported with how to resume
             raise UserError(f"{path} cannot be written ({error.strerror or error}).") from None
 
 
-def picture_names(images: Images) -> list[Path]:
-    """Return distinct names of PNG files for images, as short as all can be."""
+def picture_names(images: Images, suffix: str) -> list[Path]:
+    """Return distinct names of pictures of images, as short as all can be."""
     names = [_safe_path(images.name(index)) for index in range(len(images))]
     forms: tuple[Callable[[Path], Path], ...] = (
-        lambda path: Path(path.stem + SUFFIX),
-        lambda path: path.with_name(path.stem + SUFFIX),
-        lambda path: path.with_name(path.name + SUFFIX),
+        lambda path: Path(path.stem + suffix),
+        lambda path: path.with_name(path.stem + suffix),
+        lambda path: path.with_name(path.name + suffix),
     )
     for form in forms:
         found = [form(path) for path in names]
         if len(set(found)) == len(found):
             return found
-    return [Path(f"{number}-{path.name}{SUFFIX}") for number, path in enumerate(names)]
+    return [Path(f"{number}-{path.name}{suffix}") for number, path in enumerate(names)]
 
 
 def _safe_path(name: str) -> Path:

@@ -100,7 +100,7 @@ def test_predict_json_and_pictures(run, scenes, tmp_path, capsys):
                   and value and "objects" in value[0]]  # fmt: skip
     assert len(records) == 12
     assert all(one["size"] == [48, 64] for one in records)
-    written = sorted(pictures.rglob("*.png"))
+    written = sorted(pictures.rglob("*.jpg"))
     assert [path.name for path in written] == [f"{number:03d}.png" for number in range(12)]
     with Image.open(written[0]) as picture:
         assert picture.size == (480, 360)

@@ -123,7 +123,8 @@ def test_predict(run, scenes, tmp_path, capsys):
         fractions = {one["class"]: one["fraction"] for one in record["classes"]}
         assert fractions["background"] == pytest.approx((classes == 0).mean(), abs=1e-6)
         assert sum(fractions.values()) == pytest.approx(1)
-        assert read(tmp_path / "pictures" / file).size == size[::-1]
+        picture = tmp_path / "pictures" / file.replace(".png", ".jpg")
+        assert read(picture).size == size[::-1]
     assert not list(tmp_path.glob("masks/.*"))
 
     code, out, _ = call(capsys, *words, "--csv", "--batch-size", "1")

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Iterable
-from pathlib import Path, PurePosixPath
 from typing import Any, TextIO
 
 import numpy as np
@@ -10,7 +9,8 @@ from torch import nn
 
 from spectralvision.data.images import Images
 from spectralvision.engine.model_io import label_titles
-from spectralvision.runs import UserError, atomic_write, expand_user, is_disk_full, require_extra
+from spectralvision.engine.picture_files import PictureFolder
+from spectralvision.runs import require_extra
 from spectralvision.tasks.base import FileWriter, Row
 from spectralvision.tasks.detection.data import describe_counts
 from spectralvision.tasks.detection.detector import Detections, Detector
@@ -18,7 +18,6 @@ from spectralvision.tasks.detection.draw import draw_objects
 from spectralvision.tasks.detection.options import PredictOptions
 
 COLUMNS = ["objects", "score"]
-PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png")
 Records = Callable[[], Iterable[dict[str, Any]]]
 
 
@@ -38,9 +37,6 @@ def check_options(options: PredictOptions) -> None:
     options.check()
     if options.pictures is not None:
         require_extra("dense", "supervision")
-        folder = expand_user(options.pictures)
-        if folder.exists() and not folder.is_dir():
-            raise UserError(f"--pictures {folder} is a file: name a folder.")
 
 
 def build_rows(model: Detector, outputs: list[Detections]) -> list[Row]:
@@ -76,34 +72,14 @@ def write_coco(records: Records, model: Detector, file: TextIO) -> None:
 
 
 def picture_writer(model: Detector, folder: str) -> FileWriter:
-    """Return what writes an image with its objects drawn on it below a folder.
-
-    The name is that of the image, whose folders are repeated; never outside of `folder`.
-    """
-    root = expand_user(folder)
+    """Return what writes an image with its objects drawn on it into a folder."""
+    pictures = PictureFolder(folder, ".jpg")
     titles = label_titles(model)
 
     def write(images: Images, index: int, prediction: Any) -> None:
-        path = picture_path(root, images.name(index))
-        picture = draw_objects(images.image(index), prediction, titles)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with atomic_write(path) as temporary:
-                picture.save(temporary, "PNG" if path.suffix.lower() == ".png" else "JPEG")
-        except OSError as error:
-            if is_disk_full(error):
-                raise
-            raise UserError(f"{path} cannot be written ({error}).") from None
+        pictures.save(draw_objects(images.image(index), prediction, titles), images, index)
 
     return write
-
-
-def picture_path(root: Path, name: str) -> Path:
-    """Return where the picture of an image is written: inside `root`, whatever the name is."""
-    parts = ["_" if part == ".." else part for part in PurePosixPath(name).parts if part != "/"]
-    path = root.joinpath(*(part.replace("\0", "_").strip("/") for part in parts))
-    is_picture = path.suffix.lower() in PICTURE_SUFFIXES
-    return path if is_picture else path.with_name(f"{path.name}.jpg")
 
 
 def _to_records(found: Detections, titles: list[str], scores: list[float]) -> list[dict[str, Any]]:

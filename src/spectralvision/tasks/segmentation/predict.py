@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from spectralvision.data.images import Images
 from spectralvision.engine.model_io import label_titles
 from spectralvision.engine.picture_files import PictureFolder
-from spectralvision.runs import expand_user
 from spectralvision.tasks.base import FileWriter, Row
 from spectralvision.tasks.segmentation.drawing import indexed, overlay
 from spectralvision.tasks.segmentation.options import PredictOptions, ViewOptions
@@ -63,10 +62,8 @@ def file_writer(model: nn.Module, options: PredictOptions) -> FileWriter | None:
     """Return what writes the mask and the picture of an image; None if neither is wanted."""
     if options.masks is None and options.pictures is None:
         return None
-    masks, pictures = (
-        None if folder is None else PictureFolder(expand_user(folder))
-        for folder in (options.masks, options.pictures)
-    )
+    masks = None if options.masks is None else PictureFolder(options.masks)
+    pictures = None if options.pictures is None else PictureFolder(options.pictures, ".jpg")
     names = label_titles(model)
 
     def write(images: Images, index: int, classes: Any) -> None:
