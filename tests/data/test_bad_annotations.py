@@ -402,7 +402,7 @@ def test_files_that_are_broken_rotated_or_not_listed(tmp_path):
     assert len(data.split("all")) == 2
     assert describe_annotation_problems(data) == [
         "skip   formats that are not read: 1 .svg: export drawings and documents to PNG",
-        "skip   1 image that cannot be read: 000.png (not an image)",
+        "skip   1 image that cannot be read: 000.png (no image format)",
         "skip   1 image with a rotation in EXIF that its annotations ignore: 001.png "
         "(48x64 instead "
         "of 64x48)",
