@@ -71,8 +71,13 @@ class Curves:
         return min(rows, key=rank, default=None)
 
     def is_fraction(self, metric: str) -> bool:
-        """Return whether all values of a metric other than a loss are between 0 and 1."""
+        """Return whether all values of a metric other than a loss are between 0 and 1.
+
+        What only training has is a part of the loss.
+        """
         values = [y for side in ("train", "val") for _, y in self.values(f"{side}_{metric}")]
+        if not self.values(f"val_{metric}"):
+            return False
         return not metric.endswith("loss") and all(0 <= value <= 1 for value in values)
 
 

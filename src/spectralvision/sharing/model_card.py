@@ -118,10 +118,7 @@ def _metadata(
 
 def _model_section(model: nn.Module, kind: CardKind) -> str:
     name = architecture(model)
-    settings = getattr(model, "settings", {})
-    head = next(
-        (f" with {settings[key]}" for key in ("decoder", "detector") if key in settings), ""
-    )
+    head = f" with {model.head_name}" if hasattr(model, "head_name") else ""
     paper = next((f", {text}" for family, text in PAPERS.items() if name.startswith(family)), "")
     millions = sum(parameter.numel() for parameter in model.parameters()) / 1e6
     _, height, width = data_config(model)["input_size"]

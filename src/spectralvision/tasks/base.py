@@ -25,6 +25,7 @@ from spectralvision.engine.output_shards import write_json_list
 from spectralvision.engine.processes import rank
 from spectralvision.engine.train_module import Monitor, TrainModule
 from spectralvision.report import Findings
+from spectralvision.runs import UserError
 from spectralvision.sharing.model_card import CardKind
 from spectralvision.tasks.train_config import TrainConfig
 
@@ -51,6 +52,13 @@ class Row(NamedTuple):
     """For tables, one for each of `Task.columns`."""
     prediction: Any = None
     """For `Task.file_writer`."""
+
+
+def require_no_reader(data_dir: str | None, num_classes: int | None) -> None:
+    """Raise `UserError` for options of timm's readers, which are for classification."""
+    for option, value in (("--data-dir", data_dir), ("--num-classes", num_classes)):
+        if value is not None:
+            raise UserError(f"{option} is for readers of classification: remove it.")
 
 
 class Task(ABC):

@@ -47,7 +47,7 @@ class PredictOptions(DataOptions):
     num_images: int | None = option(None, "N")
     """Number of images to take from the data set; by default 8, with --out all."""
     out: str | None = option(None, "FILE")
-    """File to write the predictions to, .csv or .parquet, instead of printing them."""
+    """File to write the predictions to, .csv, .parquet or .json, instead of printing them."""
     shard: str = option("1/1", "K/N")
     """Process only the K-th of N output shards, for N processes with the same --out; the process
     that finishes last writes the file."""

@@ -101,7 +101,7 @@ def test_predict_json_and_pictures(run, scenes, tmp_path, capsys):
     assert len(records) == 12
     assert all(one["size"] == [48, 64] for one in records)
     written = sorted(pictures.rglob("*.jpg"))
-    assert [path.name for path in written] == [f"{number:03d}.png" for number in range(12)]
+    assert [path.name for path in written] == [f"{number:03d}.jpg" for number in range(12)]
     with Image.open(written[0]) as picture:
         assert picture.size == (480, 360)
 
@@ -139,3 +139,51 @@ def test_a_run_is_a_start_for_another_run(run, scenes, tmp_path):
     words[words.index("affnet_et")] = str(run)
     other = tmp_path / "again"
     assert main(["train", "detection", "--data", str(scenes), "--out", str(other), *words]) == 0
+
+
+def test_average_weights_and_folds(scenes, tmp_path, capsys):
+    root = tmp_path / "all"
+    (root / "annotations").mkdir(parents=True)
+    (root / "images").symlink_to(scenes / "images")
+    content = (scenes / "annotations" / "instances_train.json").read_text()
+    (root / "annotations" / "instances_train.json").write_text(content)
+    words = ["train", "detection", "--data", root, *WORDS, "--epochs", "1", "--ema", "0.9"]
+    code, out, err = call(capsys, *words, "--dry-run")
+    assert code == 0
+    assert "all: 2 classes; 6 train, 2 val images" in err
+    assert "nothing was trained or written" in out
+    code, out, _ = call(capsys, *words, "--folds", "2", "--out", tmp_path / "folds", "--json")
+    result = json.loads(out)
+    assert code == 0
+    assert [fold["images"] for fold in result["folds"]] == [4, 4]
+    assert (tmp_path / "folds" / "fold-2" / "report.html").exists()
+
+
+def test_push_and_use_the_copy(run, scenes, tmp_path, capsys):
+    copy = tmp_path / "copy"
+    assert call(capsys, "push", run, copy)[0] == 0
+    card = (copy / "README.md").read_text()
+    best = json.loads((run / "run.json").read_text())["results"]["val_map"]
+    assert "pipeline_tag: object-detection" in card
+    assert f"| val | 4 | {best:.2%} |" in card
+    assert "Detects 2 classes: square, disc." in card
+    words = ["evaluate", "--data", scenes, "--json", *COMPUTE, "--model"]
+    first, second = (json.loads(call(capsys, *words, name)[1]) for name in (run, copy))
+    assert first["map"] == second["map"]
+
+
+@pytest.mark.slow
+def test_two_processes_count_every_image_once(run, scenes, capsys):
+    words = ["evaluate", "--model", run, "--data", scenes, "--split", "train", "--json", *COMPUTE]
+    one = json.loads(call(capsys, *words)[1])
+    two = json.loads(call(capsys, *words, "--devices", "2", "--batch-size", "2")[1])
+    assert two["map"] == pytest.approx(one["map"], abs=1e-6)
+    assert two["images"] == one["images"] == 8
+
+
+def test_options_of_readers_are_rejected(scenes, capsys):
+    words = ["train", "detection", "--data", scenes, *COMPUTE, "--dry-run"]
+    for option in ("--data-dir", "--num-classes", "--image-column"):
+        code, _, err = call(capsys, *words, option, "2")
+        assert code == 2
+        assert f"remove {option}" in err or f"{option} is for readers" in err

@@ -85,3 +85,9 @@ def test_sizes_suit_the_images():
     config = DetectionConfig(data="x", input_size=800, max_size=1333)
     assert choose_size(config, data) == (800, 1333)
     assert choose_size(DetectionConfig(data="x", input_size=800), data) == (800, 1333)
+
+
+def test_spectral_weights_have_no_weight_decay():
+    names = tiny_detector("fcos").no_weight_decay()
+    assert names
+    assert names <= {name for name, _ in tiny_detector("fcos").named_parameters()}

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 
+from spectralvision.engine.optimizer import find_undecayed
 from spectralvision.tasks.detection.detectors import (
     SIZE_DIVISIBLE,
     WITH_BACKGROUND,
@@ -109,6 +110,15 @@ class Detector(nn.Module):
         )
         self.first_label = int(settings.detector in WITH_BACKGROUND)
         self.has_masks = settings.detector == "mask_rcnn"
+
+    @property
+    def head_name(self) -> str:
+        """What is on the network, for people."""
+        return self.settings.detector
+
+    def no_weight_decay(self) -> set[str]:
+        """Return the names of the parameters that the mixers exclude from weight decay."""
+        return find_undecayed(self)
 
     @property
     def backbone(self) -> nn.Module:

@@ -1,7 +1,6 @@
 """The detector with torchvision's losses and COCO's average precision."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -9,8 +8,7 @@ from torch import Tensor
 from torchmetrics import MetricCollection
 
 from spectralvision.data.objects import Objects
-from spectralvision.data.seeding import temporary_seed
-from spectralvision.engine.train_module import Step, TrainModule
+from spectralvision.engine.train_module import Step, TrainModule, seeded_draws
 from spectralvision.tasks.detection.average_precision import AveragePrecision
 from spectralvision.tasks.detection.detector import Detections, Detector, SizedImage
 
@@ -47,16 +45,9 @@ class DetectionModule(TrainModule):
     def training_step(self, batch: Any, step: Step) -> dict[str, Tensor]:
         """Return the loss of a batch (images, targets), and its parts."""
         images, targets = batch
-        with self.random_draws(step):
+        with seeded_draws(self.seed, step):
             losses = self.model(images, targets)
         return {"loss": torch.stack([*losses.values()]).sum(), **losses}
-
-    @contextmanager
-    def random_draws(self, step: Step) -> Iterator[None]:
-        """Make stochastic depth and the choice of regions depend on the seed and the step alone."""
-        with temporary_seed(self.seed, step.update, step.rank, step.batch):
-            torch.manual_seed(torch.initial_seed())  # seeds the accelerator's generator too
-            yield
 
     def update_metrics(self, outputs: Sequence[Detections], targets: Sequence[Objects]) -> None:
         """Update the metrics with detections, and what is annotated in the same images."""

@@ -14,8 +14,17 @@ from spectralvision.data.splits import Data
 from spectralvision.engine.model_io import data_config
 from spectralvision.engine.train_module import Monitor, TrainModule
 from spectralvision.report import Findings
-from spectralvision.runs import require_extra
-from spectralvision.tasks.base import FileWriter, Row, Sample, Table, Task, Transform
+from spectralvision.runs import UserError, require_extra
+from spectralvision.sharing.model_card import CardKind
+from spectralvision.tasks.base import (
+    FileWriter,
+    Row,
+    Sample,
+    Table,
+    Task,
+    Transform,
+    require_no_reader,
+)
 from spectralvision.tasks.detection import evaluate, predict
 from spectralvision.tasks.detection.config import DetectionConfig
 from spectralvision.tasks.detection.data import check_data, describe_target, match_classes
@@ -37,6 +46,13 @@ class DetectionTask(Task):
     evaluate_options = EvaluateOptions
     predict_options = PredictOptions
     monitor = Monitor("val_map", "max", title="val AP")
+    card = CardKind(
+        pipeline_tag="object-detection",
+        verb="Detects",
+        metric="val_map",
+        metric_title="box AP",
+        metric_type="mAP",
+    )
     batch_limits = (4, 16)
     small_model = "`spectralvision train detection --detector ssdlite`"
 
@@ -50,6 +66,11 @@ class DetectionTask(Task):
         columns: Columns | None = None,
     ) -> Data:
         require_extra("dense", "faster_coco_eval")
+        require_no_reader(data_dir, num_classes)
+        if columns is not None and columns.is_given():
+            raise UserError(
+                f"annotations of objects have no columns: remove {columns.options()[0]}."
+            )
         return open_objects(spec)
 
     def check(self, data: Data, config: Any) -> tuple[Data, list[str]]:

@@ -1,24 +1,26 @@
 """Segmentation models: a backbone of timm and a decoder. Build them, save them, load them."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import timm
 import torch
-from torch import Tensor, nn
-from torch.nn.functional import interpolate, pad
 
 from spectralvision.data.images import estimate_median_side
 from spectralvision.data.splits import Data
 from spectralvision.engine import model_io
-from spectralvision.engine.optimizer import find_undecayed
 from spectralvision.engine.weights_io import load_weights, read_config, read_weights, save_weights
 from spectralvision.runs import UserError, require_extra
 from spectralvision.tasks.segmentation.config import OUTPUT_STRIDES, SegmentationConfig
-from spectralvision.tasks.segmentation.decoders import AuxiliaryHead, DeepLabV3, PSPNet
+from spectralvision.tasks.segmentation.decoders import DeepLabV3, PSPNet
+from spectralvision.tasks.segmentation.segmenter import (
+    SIZE_STEP,
+    DilatedSegmenter,
+    Segmenter,
+    SmpSegmenter,
+)
 
 TASK = "segmentation"
 OWN_DECODERS = {"deeplabv3": DeepLabV3, "pspnet": PSPNet}
@@ -27,91 +29,8 @@ AUTO_STRIDES = {"deeplabv3": 8, "pspnet": 8, "deeplabv3plus": 16, "pan": 16}
 SMALLEST_SIDES = {"pan": 128}
 """Of the images that a decoder takes, in pixels; 32 for the others."""
 MAX_AUTO_SIZE = 512
-SIZE_STEP = 32
 AUXILIARY = "auxiliary."
 """Of weights that only training uses."""
-
-
-class Segmenter(nn.Module):
-    """(B, 3, H, W) images -> (B, K, H, W) logits, for any H and W.
-
-    Attributes:
-        backbone: The network of timm.
-        num_classes: K.
-        pretrained_cfg: Preprocessing and class names, as timm has them.
-        settings: What `config.json` needs to build the model again.
-    """
-
-    backbone: nn.Module
-    pretrained_cfg: dict[str, Any]
-    settings: dict[str, Any]
-
-    def __init__(self, num_classes: int) -> None:
-        super().__init__()
-        self.num_classes = num_classes
-
-    def forward_auxiliary(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Return the logits, and those of the auxiliary head if there is one."""
-        return self(x), None
-
-    def no_weight_decay(self) -> set[str]:
-        """Return the names of the parameters that the mixers exclude from weight decay."""
-        return find_undecayed(self)
-
-
-class DilatedSegmenter(Segmenter):
-    """A backbone with dilation, a decoder on its last map, and a head on the one before."""
-
-    def __init__(
-        self, backbone: nn.Module, decoder: type[nn.Module], num_classes: int, auxiliary: bool
-    ) -> None:
-        super().__init__(num_classes)
-        channels: Sequence[int] = backbone.feature_info.channels()  # type: ignore[union-attr,operator]
-        self.backbone = backbone
-        self.decoder = decoder(channels, num_classes)
-        self.auxiliary = AuxiliaryHead(channels[-2], num_classes) if auxiliary else None
-
-    def forward(self, x: Tensor) -> Tensor:
-        return resize(self.decoder(self.backbone(x)), x.shape[-2:])
-
-    def forward_auxiliary(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
-        features = self.backbone(x)
-        logits = resize(self.decoder(features), x.shape[-2:])
-        if self.auxiliary is None:
-            return logits, None
-        return logits, resize(self.auxiliary(features[-2]), x.shape[-2:])
-
-
-class SmpSegmenter(Segmenter):
-    """A decoder of segmentation-models-pytorch; images are padded to a multiple of 32."""
-
-    def __init__(self, body: nn.Module, num_classes: int, smallest: int = SIZE_STEP) -> None:
-        super().__init__(num_classes)
-        self.body, self.smallest = body, smallest
-
-    @property
-    def backbone(self) -> nn.Module:  # type: ignore[override]
-        """The network of timm."""
-        return self.body.encoder.model  # type: ignore[union-attr,return-value]
-
-    def forward(self, x: Tensor) -> Tensor:
-        height, width = x.shape[-2:]
-        right, below = (
-            max(side + -side % SIZE_STEP, self.smallest) - side for side in (width, height)
-        )
-        x = pad(x, (0, right, 0, below), mode="replicate")
-        logits: Tensor = self.body(x)
-        return logits[..., :height, :width]
-
-
-def resize(x: Tensor, size: Sequence[int]) -> Tensor:
-    """Return (B, C, h, w) maps at another size, bilinear."""
-    if tuple(x.shape[-2:]) == tuple(size):
-        return x
-    return interpolate(x, tuple(size), mode="bilinear", align_corners=False)
-
-
-# Building
 
 
 def build_model(
@@ -280,9 +199,6 @@ def find_output_stride(name: str, decoder: str, wanted: int | str) -> int:
         f"{name} has no feature maps of output stride {strides[-1]} ({reason}): choose another "
         "--model or --output-stride."
     )
-
-
-# Run folders
 
 
 def save_model(model: Segmenter, run: Path) -> None:

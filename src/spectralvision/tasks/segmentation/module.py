@@ -14,8 +14,8 @@ from spectralvision.engine.train_module import Step, TrainModule, seeded_draws
 from spectralvision.runs import require_extra
 from spectralvision.tasks.segmentation.config import LossConfig
 from spectralvision.tasks.segmentation.metrics import ConfusionMetrics
-from spectralvision.tasks.segmentation.model import Segmenter
 from spectralvision.tasks.segmentation.options import ViewOptions
+from spectralvision.tasks.segmentation.segmenter import Segmenter
 from spectralvision.tasks.segmentation.transforms import SizedImage
 from spectralvision.tasks.segmentation.views import Viewer, classes_at
 

@@ -13,7 +13,15 @@ from spectralvision.engine.model_io import data_config, label_titles
 from spectralvision.engine.train_module import Monitor, TrainModule
 from spectralvision.report import Findings
 from spectralvision.sharing.model_card import CardKind
-from spectralvision.tasks.base import FileWriter, Row, Sample, Table, Task, Transform
+from spectralvision.tasks.base import (
+    FileWriter,
+    Row,
+    Sample,
+    Table,
+    Task,
+    Transform,
+    require_no_reader,
+)
 from spectralvision.tasks.segmentation import evaluate, predict
 from spectralvision.tasks.segmentation.config import SegmentationConfig
 from spectralvision.tasks.segmentation.data import (
@@ -54,6 +62,7 @@ class SegmentationTask(Task):
         num_classes: int | None = None,
         columns: Columns | None = None,
     ) -> Data:
+        require_no_reader(data_dir, num_classes)
         return open_masks(spec, columns)
 
     def check(self, data: Data, config: Any) -> tuple[Data, list[str]]:

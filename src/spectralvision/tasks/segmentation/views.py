@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from spectralvision.tasks.segmentation.model import resize
 from spectralvision.tasks.segmentation.options import ViewOptions
+from spectralvision.tasks.segmentation.segmenter import resize
 from spectralvision.tasks.segmentation.transforms import SizedImage
 
 WINDOW_STEP = 2 / 3
