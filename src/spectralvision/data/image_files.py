@@ -93,21 +93,6 @@ def open_mask(source: str | Path | bytes, name: str | None = None) -> Image.Imag
     return _open(_decode_values, source, name)
 
 
-def image_size(source: str | Path | bytes) -> tuple[int, int]:
-    """Return (height, width) of an upright image in pixels, from the head of its file.
-
-    Raises:
-        OSError: It cannot be opened.
-        Exception: Its head cannot be decoded.
-    """
-    with (
-        _open_source(source) as file,
-        Image.open(file, formats=readable_formats()) as image,
-    ):
-        is_turned = _orientation(image) in TURNS
-        return (image.width, image.height) if is_turned else (image.height, image.width)
-
-
 def _open(
     decode: Callable[[BinaryIO], Image.Image], source: str | Path | bytes, name: str | None
 ) -> Image.Image:
@@ -123,7 +108,7 @@ def _open(
         raise UserError(f"{name} cannot be read as an image ({reason}).") from None
 
 
-def read_size(path: Path) -> FileSize:
+def read_size(source: str | Path | bytes) -> FileSize:
     """Return the size of the image that `open_image` returns, from the head of its file.
 
     Raises:
@@ -131,13 +116,13 @@ def read_size(path: Path) -> FileSize:
         UserError: It is no image; the message is the reason in a few words.
     """
     try:
-        with open_regular_file(path) as file, Image.open(file, formats=readable_formats()) as image:
+        with _open_source(source) as file, Image.open(file, formats=readable_formats()) as image:
             is_turned = _orientation(image) in TURNS
             width, height = image.size
     except FileNotFoundError:
         raise
     except Exception as error:  # as in open_image
-        raise UserError(_describe_decode_error(error, path)) from None
+        raise UserError(_describe_decode_error(error, source)) from None
     return FileSize((width, height) if is_turned else (height, width), is_turned)
 
 

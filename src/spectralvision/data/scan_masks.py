@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from spectralvision.data.image_files import image_size
+from spectralvision.data.image_files import read_size
 from spectralvision.data.images import Images, Stream, Subset
 from spectralvision.data.masks import MaskSource, mask_values
 from spectralvision.data.splits import Data
@@ -104,7 +104,7 @@ def _size_of(images: Images, index: int) -> tuple[int, int] | None:
     with suppress(Exception):  # decoders raise many kinds of errors for broken files
         content = images.encoded(index)
         if content is not None:
-            return image_size(content)
+            return read_size(content).size
         width, height = images.image(index).size
         return height, width
     return None
