@@ -138,7 +138,7 @@ def test_dropout_depends_on_the_step_alone(module):
         "deeplabv3",
         *(
             pytest.param(name, marks=pytest.mark.slow)
-            for name in ("pspnet", "unet", "fpn", "deeplabv3plus", "upernet", "segformer")
+            for name in ("pspnet", "unet", "fpn", "deeplabv3plus", "segformer")
         ),
     ],
 )
