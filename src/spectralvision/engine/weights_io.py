@@ -4,9 +4,11 @@
 "label_names", and what else the task needs. Nothing in it is imported or executed.
 """
 
+import inspect
 from pathlib import Path
 from typing import Any
 
+import timm
 import torch
 from huggingface_hub import hf_hub_download
 from safetensors import SafetensorError
@@ -24,6 +26,10 @@ from spectralvision.runs import (
     write_json,
 )
 
+TASK_ARGUMENTS = (
+    "img_size", "num_classes", "drop_path_rate", "features_only", "out_indices", "output_stride",
+)  # fmt: skip
+"""Arguments of a network that tasks set themselves."""
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
 
 
@@ -81,6 +87,9 @@ def read_weights(name: str, task: str) -> tuple[dict[str, Any], dict[str, Tensor
     if config.get("task") != task:
         known = config.get("task", "classification")
         raise UserError(f"{name} is for {known}, not for {task}.")
+    architecture = config.get("architecture")
+    if not isinstance(architecture, str) or not timm.is_model(architecture.partition(".")[0]):
+        raise UserError(f"{name} names no known model (architecture {architecture!r}).")
     path = _download(name, WEIGHTS_FILE) if hub.is_hub(name) else _folder(name) / WEIGHTS_FILE
     try:
         state = load_file(path)
@@ -93,6 +102,25 @@ def read_weights(name: str, task: str) -> tuple[dict[str, Any], dict[str, Tensor
                 "(NaN or infinite)."
             )
     return config, state
+
+
+def network_arguments(config: dict[str, Any], name: str) -> dict[str, Any]:
+    """Return the arguments of the network in config.json, without those that tasks set themselves.
+
+    Args:
+        config: See `read_config`.
+        name: The run, for messages.
+
+    Raises:
+        UserError: One is of `timm.create_model` itself, such as the path of a checkpoint.
+    """
+    known = config.get("model_args") or {}
+    if not isinstance(known, dict):
+        raise UserError(f"{name} has arguments of its model that are no object ({known!r}).")
+    reserved = set(inspect.signature(timm.create_model).parameters)
+    if taken := sorted(reserved & set(known)):
+        raise UserError(f"{name} sets {taken[0]} in its config.json, which a run may not.")
+    return {key: value for key, value in known.items() if key not in TASK_ARGUMENTS}
 
 
 def load_weights(model: nn.Module, state: dict[str, Tensor], name: str) -> None:

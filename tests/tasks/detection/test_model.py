@@ -91,3 +91,18 @@ def test_spectral_weights_have_no_weight_decay():
     names = tiny_detector("fcos").no_weight_decay()
     assert names
     assert names <= {name for name, _ in tiny_detector("fcos").named_parameters()}
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"model_args": {"checkpoint_path": "/etc/passwd"}}, "sets checkpoint_path in its config"),
+        ({"architecture": "hf-hub:me/other"}, "names no known model"),
+    ],
+)
+def test_a_config_names_no_files_and_no_repositories(tmp_path, changes, reason):
+    save_model(tiny_detector(), tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | changes))
+    with pytest.raises(UserError, match=reason):
+        load_model(str(tmp_path))

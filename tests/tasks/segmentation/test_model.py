@@ -126,7 +126,11 @@ def damage(run, **changes):
         ({"label_names": 3}, "has no settings of this version"),
         ({"output_stride": "x"}, "has no settings of this version"),
         ({"pretrained_cfg": {}}, "has no settings of this version"),
-        ({"architecture": "os.system"}, "os.system"),
+        ({"architecture": "os.system"}, "names no known model .architecture 'os.system'"),
+        ({"architecture": "hf-hub:me/other"}, "names no known model"),
+        ({"short_side": "x"}, "has no settings of this version"),
+        ({"model_args": {"checkpoint_path": "/etc/passwd"}}, "sets checkpoint_path in its config"),
+        ({"model_args": [1]}, "has arguments of its model that are no object"),
     ],
 )
 def test_a_config_that_does_not_fit_is_one_sentence(data, tmp_path, changes, reason):
@@ -169,6 +173,22 @@ def test_it_starts_from_a_classifier_and_from_a_segmentation_run(data, tmp_path)
             assert torch.equal(again.state_dict()[name], value), name
     with pytest.raises(UserError, match="use the decoder of that run"):
         build(data, str(tmp_path / "run"), decoder="unet", input_size=64)
+
+
+def test_a_classifier_with_arguments_is_a_start(data, tmp_path):
+    """Those of the network are kept; its input size is that of the segmentation."""
+    classifier = sv.create_model("svt_h_s", num_classes=5, img_size=96, scattering_stages=1)
+    describe(classifier, list("abcde"), 96)
+    (tmp_path / "classifier").mkdir()
+    save_model(classifier, tmp_path / "classifier")
+    model, _ = build(data, str(tmp_path / "classifier"), input_size=64)
+    (tmp_path / "run").mkdir()
+    segmentation.save_model(model, tmp_path / "run")
+    again = segmentation.load_model(str(tmp_path / "run"))
+    kept = again.settings["model_args"]
+    assert kept["scattering_stages"] == 1
+    assert not kept.keys() & {"img_size", "num_classes"}
+    assert again.state_dict().keys() <= model.state_dict().keys()
 
 
 def test_bundled_weights_are_a_start(data):

@@ -11,7 +11,13 @@ from torch import Tensor, nn
 from spectralvision.data.images import estimate_median_side
 from spectralvision.data.splits import Data
 from spectralvision.engine import model_io
-from spectralvision.engine.weights_io import load_weights, read_config, read_weights, save_weights
+from spectralvision.engine.weights_io import (
+    load_weights,
+    network_arguments,
+    read_config,
+    read_weights,
+    save_weights,
+)
 from spectralvision.runs import UserError
 from spectralvision.tasks.detection.config import (
     MAX_LONG_SIDE,
@@ -23,8 +29,6 @@ from spectralvision.tasks.detection.data import find_categories
 from spectralvision.tasks.detection.detector import Detector, DetectorSettings
 
 TASK = "detection"
-OWN_ARGUMENTS = ("img_size", "num_classes", "drop_path_rate", "features_only")
-"""Arguments of a network that this task sets itself."""
 SIZE_STEP = 32
 """Automatic input sizes are multiples of it, in pixels."""
 SMALLEST_SIDE = 64
@@ -54,8 +58,7 @@ def build_model(
     torch.manual_seed(config.seed)
     known = _read_start(config.model)
     start = known if known.get("task") == TASK else {}
-    model_args = {key: value for key, value in known.get("model_args", {}).items()
-                  if key not in OWN_ARGUMENTS}  # fmt: skip
+    model_args = network_arguments(known, config.model)
     network = _load_network(
         str(start["architecture"]) if start else config.model,
         size,
@@ -117,7 +120,7 @@ def load_model(name: str) -> Detector:
     try:
         settings = DetectorSettings(**config["settings"])
         classes = [str(one) for one in config["label_names"]]
-        model_args = dict(config["model_args"])
+        model_args = network_arguments(config, name)
         network = _load_network(str(config["architecture"]), settings.input_size, **model_args)
         model = Detector(network, settings, [int(one) for one in config["categories"]])
         model.model_args = model_args

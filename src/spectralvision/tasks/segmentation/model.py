@@ -11,7 +11,13 @@ import torch
 from spectralvision.data.images import estimate_median_side
 from spectralvision.data.splits import Data
 from spectralvision.engine import model_io
-from spectralvision.engine.weights_io import load_weights, read_config, read_weights, save_weights
+from spectralvision.engine.weights_io import (
+    load_weights,
+    network_arguments,
+    read_config,
+    read_weights,
+    save_weights,
+)
 from spectralvision.runs import UserError, require_extra
 from spectralvision.tasks.segmentation.config import OUTPUT_STRIDES, SegmentationConfig
 from spectralvision.tasks.segmentation.decoders import DeepLabV3, PSPNet
@@ -54,11 +60,12 @@ def build_model(
     known = read_config(config.model) if model_io.brings_weights(config.model) else {}
     torch.manual_seed(config.seed)
     if known.get("task") == TASK:
-        model = build_segmenter(config, str(known["architecture"]), data, known["model_args"])
+        architecture = str(known["architecture"])
+        model = build_segmenter(config, architecture, data, network_arguments(known, config.model))
         if is_new:
             _load_what_fits(model, config.model)
     else:
-        model_args = known.get("model_args", {})
+        model_args = network_arguments(known, config.model)
         model = build_segmenter(config, config.model, data, model_args, is_new)
     problem = model_io.check_forward(model, int(size))
     if problem:
@@ -225,22 +232,34 @@ def load_model(name: str) -> Segmenter:
     """
     config, state = read_weights(name, TASK)
     try:
+        known, short_side = config["pretrained_cfg"], config["short_side"]
+        size, classes = int(known["input_size"][-1]), [str(one) for one in config["label_names"]]
+        settings: dict[str, Any] = {
+            "decoder": str(config["decoder"]),
+            "output_stride": int(config["output_stride"]),
+            "short_side": None if short_side is None else int(short_side),
+            "model_args": network_arguments(config, name),
+        }
         model = assemble(
-            str(config["architecture"]),
-            str(config["decoder"]),
-            len(config["label_names"]),
-            int(config["output_stride"]),
+            config["architecture"],
+            settings["decoder"],
+            len(classes),
+            settings["output_stride"],
             pretrained=False,
             auxiliary=False,
-            img_size=config["pretrained_cfg"]["input_size"][-1],
-            **config["model_args"],
+            img_size=size,
+            **settings["model_args"],
         )
-        model.pretrained_cfg |= config["pretrained_cfg"]
-        model_io.describe(model, config["label_names"], config["pretrained_cfg"]["input_size"][-1])
-        model.settings = {
-            key: config[key] for key in ("decoder", "output_stride", "short_side", "model_args")
+        model.settings = settings
+        model.pretrained_cfg |= {
+            "mean": tuple(map(float, known["mean"])),
+            "std": tuple(map(float, known["std"])),
+            "interpolation": str(known["interpolation"]),
         }
+        model_io.describe(model, classes, size)
     except (KeyError, TypeError, ValueError, IndexError) as error:
+        if isinstance(error, UserError):
+            raise
         reason = " ".join(str(error).split())
         raise UserError(f"{name} has no settings of this version ({reason}).") from None
     load_weights(model, state, name)
