@@ -135,7 +135,7 @@ def _picture(one: Picture) -> str:
         image(one.truth, f"Annotation of {one.name}"),
         image(one.predicted, f"Prediction for {one.name}"),
     ]
-    return figure(pictures, f"{short_name(one.name)}<br>mean IoU {one.miou:.0%}")
+    return figure(pictures, f"{short_name(one.name)}<br>mean IoU {_percent(one.miou)}")
 
 
 def _legend(classes: Sequence[str]) -> str:
