@@ -212,7 +212,7 @@ def test_every_image_is_opened_with_a_list_of_formats():
         for line in path.read_text().splitlines()
         if "Image.open(" in line
     ]
-    assert len(calls) == 3
+    assert len(calls) == 4
     assert all("formats=readable_formats()" in call for call in calls)
 
 

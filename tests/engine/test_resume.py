@@ -98,7 +98,9 @@ def test_resume_from_the_command(photos, tmp_path, capsys):
     assert main(["train", "--resume", str(run), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["epochs"] == 4
     assert main(["train", "--resume", str(run)]) == 2
-    assert "run is finished: `spectralvision train --model" in capsys.readouterr().err
+    assert (
+        "run is finished: `spectralvision train classification --model" in capsys.readouterr().err
+    )
 
 
 def test_weights_that_were_better_before_the_interruption_stay(photos, tmp_path):

@@ -62,10 +62,10 @@ class OptimizerConfig:
         check_ranges(vars(self), RANGES)
         if self.backbone_lr != 1 and self.layer_decay is not None:
             raise UserError("--backbone-lr and --layer-decay exclude each other: use one of them.")
-        if (self.sched == "multistep") != bool(self.decay_epochs):
-            raise UserError("--sched multistep and --decay-epochs go together: give both.")
         for epoch in self.decay_epochs:
             check_ranges({"decay_epochs": epoch}, {"decay_epochs": (1, MAX_COUNT)})
+        if (self.sched == "multistep") != bool(self.decay_epochs):
+            raise UserError("--decay-epochs and --sched multistep go together: give both.")
         optimizers = [str(name) for name in list_optimizers()]
         for flag, name, known in (
             ("--opt", self.opt, optimizers),

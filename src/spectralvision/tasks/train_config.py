@@ -124,6 +124,8 @@ def _read(cls: type[D], record: dict[str, Any]) -> D:
             values[name] = _read(hints[name], record[name])
         elif not _has_type(record[name], hints[name]):
             raise TypeError(f"{name} is {record[name]!r}")
+        elif get_origin(hints[name]) is tuple:  # a list in JSON
+            values[name] = tuple(record[name])
     missing = [name for name, hint in hints.items() if is_dataclass(hint) and name not in record]
     if missing:
         raise KeyError(missing[0])
