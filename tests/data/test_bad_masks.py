@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from spectralvision.data.open_masks import open_masks
+from spectralvision.data.open_objects import open_objects
 from spectralvision.data.splits import split_train_val
 from spectralvision.runs import UserError
 from spectralvision.tasks.segmentation.data import check_data
@@ -228,3 +229,9 @@ def test_a_bad_mask_of_another_split_is_an_error_that_names_it(folder):
     data, _ = check_data(open_masks(str(folder)))
     with pytest.raises(UserError, match=r"004\.png has the value 9"):
         data.split("test").target(0)
+
+
+def test_masks_are_no_annotations_of_objects(folder):
+    """classes.json is not taken for COCO's format."""
+    with pytest.raises(UserError, match="has no annotations of objects: --data takes a folder"):
+        open_objects(str(folder))

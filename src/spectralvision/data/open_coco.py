@@ -12,6 +12,7 @@ from spectralvision.data.annotated_files import (
     read_sizes,
 )
 from spectralvision.data.annotation_problems import ProblemCounter
+from spectralvision.data.class_lists import FILES as LISTS_OF_CLASSES
 from spectralvision.data.coco_json import CocoFile, parse_objects, read_coco
 from spectralvision.data.find_images import list_folder, subfolders
 from spectralvision.data.images import Images, Stream
@@ -31,8 +32,8 @@ def find_coco_files(root: Path, in_root: bool = False) -> dict[str, Path]:
 
     Args:
         root: The folder.
-        in_root: Whether to look for any .json files in the folder itself, rather than for those of
-            COCO's `annotations` and of Roboflow's splits.
+        in_root: Whether to look for any .json files in the folder itself but lists of classes,
+            rather than for those of COCO's `annotations` and of Roboflow's splits.
 
     Raises:
         UserError: A split has several.
@@ -41,7 +42,11 @@ def find_coco_files(root: Path, in_root: bool = False) -> dict[str, Path]:
     files = [file for file in files if file.is_file()]
     folder = root if in_root else root / "annotations"
     if not files and folder.is_dir():
-        found = sorted(Path(one.path) for one in list_folder(folder) if one.name.endswith(".json"))
+        found = sorted(
+            Path(one.path)
+            for one in list_folder(folder)
+            if one.name.endswith(".json") and one.name not in LISTS_OF_CLASSES
+        )
         files = [file for file in found if file.name.startswith("instances_")] or found
     groups = group_by_split(root, files) if files else {}
     for split, group in groups.items():

@@ -5,7 +5,6 @@ import gc
 from collections.abc import Iterator
 from pathlib import Path
 
-from spectralvision.data.class_lists import FILES as LISTS_OF_CLASSES
 from spectralvision.data.open_coco import find_coco_files, open_coco
 from spectralvision.data.open_voc import find_voc_folder, open_voc
 from spectralvision.data.open_yolo import open_yolo
@@ -48,8 +47,7 @@ def has_objects(path: Path) -> bool:
         return path.suffix.lower() in (".json", *YAML_SUFFIXES)
     if find_coco_files(path) or find_voc_folder(path) or is_yolo_folder(path):
         return True
-    files = find_coco_files(path, in_root=True).values()
-    return any(file.name not in LISTS_OF_CLASSES for file in files)
+    return bool(find_coco_files(path, in_root=True))
 
 
 def _open_file(spec: str, path: Path) -> Data:
