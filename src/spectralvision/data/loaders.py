@@ -47,6 +47,11 @@ class ImageBatch(NamedTuple):
         return len(self.rows) + len(self.failures)
 
 
+def collate_lists(samples: list[tuple[Any, Any]]) -> tuple[list[Any], list[Any]]:
+    """Return the inputs and the targets as lists, for images of different sizes."""
+    return [one for one, _ in samples], [target for _, target in samples]
+
+
 def build_train_loader(
     images: Images | Stream,
     transform: SampleTransform,

@@ -24,7 +24,7 @@ from spectralvision.runs import UserError
 
 IMAGE_FOLDERS = ("images", "image", "imgs", "img", "jpegimages")
 MASK_FOLDERS = ("masks", "mask", "annotations", "labels", "segmentationclass", "gt")
-MASK_SUFFIXES = ("", "_mask", "-mask", "_masks", "_label", "_labels", "_seg", "_gt", "_l")
+MASK_SUFFIXES = ("", "_mask", "-mask", "_masks", "_label", "_labels", "_seg", "_gt", "_l", "_L")
 VOC_SETS = Path("ImageSets") / "Segmentation"
 MAX_LIST_BYTES = 100_000_000
 
@@ -112,7 +112,6 @@ def _pair(split: str, image_root: Path, mask_root: Path) -> Pairs:
     partner: dict[str, str] = {}
     for stem in images:
         found = [stem + suffix for suffix in MASK_SUFFIXES if stem + suffix in masks]
-        found += [stem + suffix.upper() for suffix in ("_l",) if stem + suffix.upper() in masks]
         if found:
             partner[stem] = found[0]
     if not partner:

@@ -62,6 +62,17 @@ class Data:
         Raises:
             UserError: A class of the data is not in `classes`.
         """
+        new_labels = self.number_classes(classes, owner)
+        if list(classes) == list(self.classes):
+            return self
+        splits: dict[str, Images | Stream] = {}
+        for split, images in self.splits.items():
+            assert isinstance(images, Images)  # classes of streams are numbers
+            splits[split] = RelabeledImages(images, new_labels)
+        return replace(self, classes=tuple(classes), splits=splits)
+
+    def number_classes(self, classes: Sequence[str], owner: str) -> list[int]:
+        """Return the index in `classes` of each class of the data; see `reorder_classes`."""
         label_of = {normalize_class(name): label for label, name in reversed([*enumerate(classes)])}
         unknown = [name for name in self.classes if normalize_class(name) not in label_of]
         if unknown:
@@ -70,14 +81,7 @@ class Data:
                 f"{self.name} has {count} that {owner} does not know "
                 f"({_shorten_list(unknown)}): it knows {_shorten_list(classes)}."
             )
-        if list(classes) == list(self.classes):
-            return self
-        new_labels = [label_of[normalize_class(name)] for name in self.classes]
-        splits: dict[str, Images | Stream] = {}
-        for split, images in self.splits.items():
-            assert isinstance(images, Images)  # classes of streams are numbers
-            splits[split] = RelabeledImages(images, new_labels)
-        return replace(self, classes=tuple(classes), splits=splits)
+        return [label_of[normalize_class(name)] for name in self.classes]
 
 
 def split_train_val(

@@ -1,6 +1,6 @@
 """The inference loop: evaluation, prediction, label maps and the report all consume it."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +30,17 @@ class InferenceConfig:
     """auto, 32, bf16-mixed or 16-mixed."""
     devices: int = 1
     """Processes on this machine, one per device."""
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> "InferenceConfig":
+        """Return batch size, workers and device of a run, from its run.json."""
+        settings, device = record.get("config", {}), record.get("device", {})
+        return cls(
+            batch_size=settings.get("batch_size", cls.batch_size),
+            workers=settings.get("workers", cls.workers),
+            device=device.get("accelerator", cls.device),
+            precision=device.get("precision", cls.precision),
+        )
 
     def choose_workers(self, images: Images | Stream) -> int:
         """Return the workers for some images: none for one batch, as starting one takes longer."""

@@ -115,13 +115,7 @@ def predict_classes(
     Raises:
         UserError: There is no image, or one cannot be read.
     """
-    settings = record.get("config", {})
-    config = InferenceConfig(
-        batch_size=settings.get("batch_size", 64),
-        workers=settings.get("workers", "auto"),
-        device=record.get("device", {}).get("accelerator", "auto"),
-        precision=record.get("device", {}).get("precision", "auto"),
-    )
+    config = InferenceConfig.from_record(record)
     # A stream is read a second time for thumbnails, so its order must not depend on workers.
     workers = 0 if isinstance(images, Stream) else config.choose_workers(images)
     transform = ImageTransform(build_eval_transform(data_config(model)))

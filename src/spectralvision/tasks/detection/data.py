@@ -6,7 +6,6 @@ from dataclasses import asdict, replace
 import numpy as np
 
 from spectralvision.data.annotation_problems import describe_annotation_problems
-from spectralvision.data.class_names import normalize_class
 from spectralvision.data.images import Images, Stream, WrappedImages
 from spectralvision.data.objects import ObjectImages, Objects
 from spectralvision.data.splits import Data
@@ -160,9 +159,7 @@ def match_classes(data: Data, model: Detector, name: str) -> Data:
     names = label_names(model)
     if names is None or list(data.classes) == names:
         return data
-    data.reorder_classes(names, name)  # rejects a class that the model does not have
-    label_of = {normalize_class(one): label for label, one in reversed([*enumerate(names)])}
-    new_labels = [label_of[normalize_class(one)] for one in data.classes]
+    new_labels = data.number_classes(names, name)
     splits: dict[str, Images | Stream] = {}
     for split, images in data.splits.items():
         assert isinstance(images, Images)  # no reader of objects is a stream

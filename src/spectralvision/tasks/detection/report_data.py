@@ -10,7 +10,7 @@ import numpy as np
 from torchvision.ops import box_iou
 
 from spectralvision.data.images import Images
-from spectralvision.data.loaders import build_inference_loader
+from spectralvision.data.loaders import build_inference_loader, collate_lists
 from spectralvision.data.objects import Objects
 from spectralvision.data.splits import Data
 from spectralvision.engine.infer import InferenceConfig, infer
@@ -153,19 +153,13 @@ def count_errors(found: Detections, objects: Objects) -> ImageErrors:
 
 def _predict(model: Any, images: Images, record: Mapping[str, Any]) -> AveragePrecision:
     """Return the metric with the detections in all images."""
-    settings, device = record.get("config", {}), record.get("device", {})
-    config = InferenceConfig(
-        batch_size=settings.get("batch_size", 8),
-        workers=settings.get("workers", "auto"),
-        device=device.get("accelerator", "auto"),
-        precision=device.get("precision", "auto"),
-    )
+    config = InferenceConfig.from_record(record)
     loader = build_inference_loader(
         images,
         EvalTransform(model.settings, data_config(model)),
         config.batch_size,
         config.choose_workers(images),
-        collate=lambda samples: tuple(map(list, zip(*samples, strict=True))),
+        collate=collate_lists,
     )
     metric = AveragePrecision(model.has_masks)
     for batch, outputs in infer(model, loader, config, "Report", len(images)):

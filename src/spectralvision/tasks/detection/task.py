@@ -7,6 +7,7 @@ from typing import Any, TextIO
 
 from torch import nn
 
+from spectralvision.data import loaders
 from spectralvision.data.images import Images, Stream
 from spectralvision.data.open_objects import open_objects
 from spectralvision.data.shard_columns import Columns
@@ -95,7 +96,7 @@ class DetectionTask(Task):
 
     def collate(self, samples: list[Sample]) -> tuple[Any, Any]:
         """Return a batch as two lists: images have different sizes."""
-        return [image for image, _ in samples], [target for _, target in samples]
+        return loaders.collate_lists(samples)
 
     def module(self, model: Any, config: Any, data: Data) -> TrainModule:
         return DetectionModule(model, config.seed)

@@ -120,16 +120,14 @@ def match_classes(data: Data, classes: Sequence[str], owner: str) -> Data:
     Raises:
         UserError: The model lacks a class of the data.
     """
-    reordered = replace(data, splits={}).reorder_classes(classes, owner)
+    new_classes = data.number_classes(classes, owner)
     if list(classes) == list(data.classes):
         return data
-    number = {name: index for index, name in enumerate(classes)}
-    new_classes = [number[name] for name in data.classes]
     splits: dict[str, Images | Stream] = {}
     for split, images in data.splits.items():
         assert isinstance(images, Images), "masks are read by index"
         splits[split] = ReorderedMasks(images, new_classes)
-    return replace(reordered, splits=splits)
+    return replace(data, classes=tuple(classes), splits=splits)
 
 
 def _count(number: int, noun: str) -> str:

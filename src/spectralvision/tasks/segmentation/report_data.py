@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from spectralvision.data.images import Images, Subset
-from spectralvision.data.loaders import build_inference_loader
+from spectralvision.data.loaders import build_inference_loader, collate_lists
 from spectralvision.data.samples import Samples
 from spectralvision.data.splits import Data
 from spectralvision.data.transforms import denormalize
@@ -125,16 +125,10 @@ def _predict(
     model: Any, images: Images, record: Mapping[str, Any]
 ) -> Iterator[tuple[int, Tensor, Tensor]]:
     """Yield index, predicted and true classes of each image."""
-    settings = record.get("config", {})
-    config = InferenceConfig(
-        batch_size=settings.get("batch_size", 8),
-        workers=settings.get("workers", "auto"),
-        device=record.get("device", {}).get("accelerator", "auto"),
-        precision=record.get("device", {}).get("precision", "auto"),
-    )
+    config = InferenceConfig.from_record(record)
     transform = EvalTransform(model.settings["short_side"], data_config(model))
     loader = build_inference_loader(
-        images, transform, config.batch_size, config.choose_workers(images), collate=_lists
+        images, transform, config.batch_size, config.choose_workers(images), collate=collate_lists
     )
     module: nn.Module = MapPredictor(model, ViewOptions())
     for batch, outputs in infer(module, loader, config, "Report", len(images)):
@@ -142,11 +136,6 @@ def _predict(
             raise UserError(batch.failures[0][1])
         for row, classes, truth in zip(batch.rows, outputs, batch.targets, strict=True):
             yield row, classes.long(), truth.cpu()
-
-
-def _lists(samples: list[tuple[Any, Any]]) -> tuple[list[Any], list[Any]]:
-    inputs, targets = zip(*samples, strict=True)
-    return list(inputs), list(targets)
 
 
 def _draw(

@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from spectralvision.data import loaders
 from spectralvision.data.open_masks import open_masks
 from spectralvision.data.shard_columns import Columns
 from spectralvision.data.splits import Data
@@ -81,8 +82,7 @@ class SegmentationTask(Task):
         """Return stacked crops for training; for evaluation lists, as images have many sizes."""
         if isinstance(samples[0][0], Tensor):
             return super().collate(samples)
-        inputs, targets = zip(*samples, strict=True)
-        return list(inputs), list(targets)
+        return loaders.collate_lists(samples)
 
     def module(self, model: Any, config: Any, data: Data) -> TrainModule:
         weights = compute_class_weights(config.loss.class_weights, data)
