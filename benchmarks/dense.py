@@ -45,10 +45,10 @@ sys.exit(main())
 """
 CAMVID = {
     "input-size": 192, "short-side": 288, "batch-size": 8, "class-weights": 0.5, "min-scale": 0.5,
-    "max-scale": 1.5,
+    "max-scale": 1.5, "precision": "bf16-mixed",
 }  # fmt: skip
-BCCD = {"input-size": 320, "batch-size": 8}
-DSB2018 = {"input-size": 256, "batch-size": 4}
+BCCD = {"input-size": 320, "batch-size": 8, "precision": "bf16-mixed"}
+DSB2018 = {"input-size": 256, "batch-size": 4, "precision": "bf16-mixed"}
 
 
 class Entry(NamedTuple):
@@ -84,7 +84,7 @@ ENTRIES = {
     "bccd-affnet_t-fcos": Entry(
         "bccd",
         "detection",
-        {"model": "affnet_t", "detector": "fcos"} | BCCD,
+        {"model": "affnet_t", "detector": "fcos", "fpn-channels": 128} | BCCD,
         "map_50",
         "test",
         0.82,

@@ -25,8 +25,8 @@ DEFAULT_TASK = "classification"
 MIN_WIDTH, MAX_WIDTH = 60, 100  # columns
 REQUIRED = "[required]"
 VALUES = {
-    "out": "DIR", "label_maps": "DIR", "teacher": "MODEL", "opt": "NAME", "sched": "NAME",
-    "strategy": "NAME", "logger": "NAME", "auto_augment": "POLICY",
+    "out": "DIR", "masks": "DIR", "pictures": "DIR", "label_maps": "DIR", "teacher": "MODEL",
+    "opt": "NAME", "sched": "NAME", "strategy": "NAME", "logger": "NAME", "auto_augment": "POLICY",
 }  # fmt: skip
 """What stands for the value of a text option; for others, the last word of their name."""
 LABEL_WIDTH = 26  # columns of an option's name and value, the margin included

@@ -52,6 +52,10 @@ class Images(ABC):
         """Return a text that changes with the target of the image, for fingerprints."""
         return str(self.labels[index])
 
+    def image_id(self, index: int) -> int | None:
+        """Return the number of the image in its annotation file, or None without such a file."""
+        return None
+
     @abstractmethod
     def name(self, index: int) -> str:
         """Return the name of the image, unique in the data set: a path, or a file and a row."""
@@ -153,6 +157,10 @@ class ConcatenatedImages(Images):
         images, own_index = self._find(index)
         return images.file_size(own_index)
 
+    def image_id(self, index: int) -> int | None:
+        images, own_index = self._find(index)
+        return images.image_id(own_index)
+
     def name(self, index: int) -> str:
         images, own_index = self._find(index)
         return images.name(own_index)
@@ -178,6 +186,9 @@ class WrappedImages(Images):
 
     def file_size(self, index: int) -> int | None:
         return self.base.file_size(self.base_index(index))
+
+    def image_id(self, index: int) -> int | None:
+        return self.base.image_id(self.base_index(index))
 
     def name(self, index: int) -> str:
         return self.base.name(self.base_index(index))
@@ -224,12 +235,16 @@ class Stream(IterableDataset[tuple[Image.Image, int]]):
             yield to_rgb(image), int(label)
 
 
+def spread_indices(count: int, number: int) -> np.ndarray:
+    """Return at most `number` of the indices below `count`, evenly spread, (n,) int64."""
+    return np.linspace(0, count - 1, num=min(number, count)).astype(np.int64)
+
+
 def estimate_median_side(images: Images | Stream, sample: int = 64) -> float:
     """Return the median shorter side, in pixels, of `sample` images spread over the data set."""
     if isinstance(images, Stream):
         sides = [min(image.size) for image, _ in itertools.islice(images, sample)]
     else:
-        count = min(sample, len(images))
-        indices = np.unique(np.linspace(0, len(images) - 1, num=count).astype(int))
+        indices = spread_indices(len(images), sample)
         sides = [min(images.image(int(index)).size) for index in indices]
     return float(np.median(sides))

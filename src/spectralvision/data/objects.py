@@ -57,6 +57,9 @@ class ObjectImages(WrappedImages):
     def target(self, index: int) -> Objects:
         return self.objects[index]
 
+    def image_id(self, index: int) -> int:
+        return self.objects[index].image_id
+
     def annotation(self, index: int) -> str:
         objects = self.objects[index]
         digest = hashlib.blake2b(digest_size=8)

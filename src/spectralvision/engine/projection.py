@@ -3,9 +3,9 @@
 import time
 from typing import Any, NamedTuple
 
-import numpy as np
 from torch.utils.data import DataLoader
 
+from spectralvision.data.images import spread_indices
 from spectralvision.engine.train_module import FitConfig, TrainModule
 from spectralvision.engine.trial_steps import try_steps
 
@@ -60,7 +60,7 @@ def _seconds_per_image(loader: DataLoader[Any]) -> float:
     samples: Any = loader.dataset
     if not hasattr(samples, "images"):
         return 0.0
-    indices = np.unique(np.linspace(0, len(samples) - 1, num=SAMPLE_IMAGES).astype(int))
+    indices = spread_indices(len(samples), SAMPLE_IMAGES)
     samples[int(indices[0])]  # opens what stays open
     start = time.monotonic()
     for index in indices:

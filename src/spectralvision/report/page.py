@@ -154,6 +154,14 @@ def tiles(figures: Sequence[str], wide: bool = False) -> str:
     return f'<div class="{"tiles wide" if wide else "tiles"}">{"".join(figures)}</div>'
 
 
+def picture_rows(rows: Iterable[tuple[str, Sequence[str]]]) -> str:
+    """Return pictures side by side for each (name, URIs)."""
+    figures = [
+        figure([image(uri, name) for uri in uris], short_name(name, 60)) for name, uris in rows
+    ]
+    return tiles(figures, wide=True)
+
+
 def note(text: str) -> str:
     """Return a paragraph of explanation."""
     return f'<p class="soft">{escape(text)}</p>\n'

@@ -18,9 +18,10 @@ Points = Sequence[tuple[float, float]]
 MAX_MARKED_POINTS = 20  # longer series are drawn without a dot at each point
 MAX_PNG_SIDE_PIXELS = 64  # images up to this size are stored exactly
 LEGEND_STEP_PIXELS = 120
+THUMBNAIL_SIDE = 144  # pixels
 
 
-def data_uri(image: Image.Image, side: int = 144) -> str:
+def data_uri(image: Image.Image, side: int = THUMBNAIL_SIDE) -> str:
     """Return a thumbnail of at most side x side pixels as a `data:` URI.
 
     Images of up to `MAX_PNG_SIDE_PIXELS` are stored exactly, as PNG; larger ones as JPEG.

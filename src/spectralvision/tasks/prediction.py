@@ -6,9 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any, NamedTuple, TextIO
 
-import numpy as np
-
-from spectralvision.data.images import Images, Stream, Subset
+from spectralvision.data.images import Images, Stream, Subset, spread_indices
 from spectralvision.data.loaders import build_inference_loader, split_into_batches
 from spectralvision.data.shard_columns import Columns
 from spectralvision.data.splits import Data, repeat_split
@@ -100,7 +98,11 @@ class Predictor:
                 start: dict[str, Any] = {"image": images.name(index)}
                 if label is not None:
                     start["label"] = label(index)
-                named.append(Row(start | row.record, [*start.values(), *row.cells]))
+                cells = [*start.values(), *row.cells]
+                image_id = images.image_id(index)
+                if image_id is not None:
+                    start["image_id"] = image_id
+                named.append(Row(start | row.record, cells))
             unreadable = [
                 {"image": images.name(index), "reason": reason} for index, reason in batch.failures
             ]
@@ -166,5 +168,4 @@ def select_images(
         return data, images
     if num_images < 1:
         raise UserError(f"--num-images {num_images} should be at least 1.")
-    indices = np.linspace(0, len(images) - 1, num=min(num_images, len(images))).astype(int)
-    return data, Subset(images, indices)
+    return data, Subset(images, spread_indices(len(images), num_images))

@@ -9,6 +9,7 @@ from PIL import Image
 
 from spectralvision.cli import main
 from spectralvision.tasks.detection.module import DetectionModule
+from tests.helpers.html_page import Page
 from tests.helpers.scenes import coco_folder
 from tests.helpers.training import interrupted_at, read_results
 
@@ -88,6 +89,24 @@ def test_predict_on_the_data_set(run, scenes, capsys):
     assert head == ["image", "label", "objects", "score"]
     assert len(rows) == 4
     assert rows[0][1:] == ["3 disc", "none", ""]
+
+
+def test_predictions_have_the_image_ids_of_the_data_set(run, scenes, tmp_path, capsys):
+    words = ["predict", "--data", scenes, "--model", run, "--out", tmp_path / "found.json"]
+    assert call(capsys, *words, "--min-score", "0.02", *COMPUTE)[0] == 0
+    found = json.loads((tmp_path / "found.json").read_text())
+    truth = json.loads((scenes / "annotations" / "instances_val.json").read_text())
+    ids = {one["id"]: one["file_name"] for one in truth["images"]}
+    assert {one["id"]: one["file_name"].split("/")[-1] for one in found["images"]} == ids
+    assert {one["image_id"] for one in found["annotations"]} <= ids.keys()
+    assert found["annotations"]
+
+
+def test_the_report_shows_training_images(run):
+    page = Page((run / "report.html").read_text())
+    (section,) = (one for one in page.root.all("section") if one.attrs["id"] == "augmented")
+    assert len(section.all("figure")) == 4
+    assert len(section.all("img")) == 4 * 3
 
 
 def test_predict_json_and_pictures(run, scenes, tmp_path, capsys):
@@ -179,6 +198,24 @@ def test_two_processes_count_every_image_once(run, scenes, capsys):
     two = json.loads(call(capsys, *words, "--devices", "2", "--batch-size", "2")[1])
     assert two["map"] == pytest.approx(one["map"], abs=1e-6)
     assert two["images"] == one["images"] == 8
+
+
+@pytest.mark.slow
+def test_two_processes_train(scenes, tmp_path, capsys):
+    """Metrics are of all images, and the weights are those that were validated."""
+    run = tmp_path / "run"
+    words = ["train", "detection", "--data", scenes, *WORDS, "--devices", "2", "--out", run]
+    assert call(capsys, *words)[0] == 0
+    rows = list(csv.DictReader((run / "metrics.csv").read_text().splitlines()))
+    assert len(rows) == 2
+    assert float(rows[1]["train_loss"]) < float(rows[0]["train_loss"])
+    record = json.loads((run / "run.json").read_text())
+    assert record["status"] == "finished"
+    words = ["evaluate", "--model", run, "--data", scenes, "--json", *COMPUTE]
+    result = json.loads(call(capsys, *words)[1])
+    assert result["images"] == 4
+    assert result["map"] == pytest.approx(record["results"]["val_map"], abs=1e-4)
+    assert (run / "report.html").exists()
 
 
 def test_options_of_readers_are_rejected(scenes, capsys):

@@ -19,6 +19,27 @@ from spectralvision.tasks.segmentation.task import SegmentationTask
 from tests.helpers.scenes import mask_folder
 
 
+def test_compile_reaches_the_auxiliary_head():
+    """Both ways into the model run the compiled parts."""
+    model = assemble("affnet_et", "deeplabv3", 4, 8, pretrained=False, auxiliary=True).eval()
+    x = torch.randn(1, 3, 32, 32)
+    compiled = []
+
+    def backend(graph, inputs):
+        compiled.append(graph)
+        return graph.forward
+
+    with torch.no_grad():
+        plain = model.forward_auxiliary(x)
+        model.compile(backend=backend)
+        for one, other in zip(model.forward_auxiliary(x), plain, strict=True):
+            assert torch.allclose(one, other, atol=1e-5)
+        number = len(compiled)
+        assert number >= 3
+        assert torch.allclose(model(x), plain[0], atol=1e-5)
+    assert len(compiled) == number
+
+
 def random_classes(*size, seed=0, number=4):
     rng = np.random.default_rng(seed)
     classes = torch.from_numpy(rng.integers(0, number, size))

@@ -135,6 +135,15 @@ def test_predict(run, scenes, tmp_path, capsys):
     assert "--top-k" in err
 
 
+def test_predict_on_the_data_set_shows_the_annotation(run, scenes, capsys):
+    words = ["predict", "--data", scenes, "--split", "val", "--model", run, *COMPUTE]
+    rows = list(csv.DictReader(call(capsys, *words, "--csv")[1].splitlines()))
+    assert list(rows[0]) == ["image", "label", "classes", "pixels"]
+    for row, mask in zip(rows, sorted((scenes / "val" / "masks").iterdir()), strict=True):
+        background = (np.asarray(read(mask)) == 0).mean()
+        assert row["label"].startswith(f"background {background:.1%}, ")
+
+
 def test_predicted_masks_are_masks_for_training(run, scenes, tmp_path, capsys):
     """Their names and values are those of the images and classes."""
     root = tmp_path / "labelled"
@@ -223,6 +232,24 @@ def test_two_processes_count_every_pixel_once(run, scenes, capsys):
     two = json.loads(call(capsys, *words, "--devices", "2", "--batch-size", "2")[1])
     assert two["miou"] == pytest.approx(one["miou"], abs=1e-6)
     assert two["images"] == one["images"] == 10
+
+
+@pytest.mark.slow
+def test_two_processes_train(scenes, tmp_path, capsys):
+    """Metrics are of all images, and the weights are those that were validated."""
+    run = tmp_path / "run"
+    words = ["train", "segmentation", "--data", scenes, *WORDS, "--epochs", "2", "--devices", "2"]
+    assert call(capsys, *words, "--out", run)[0] == 0
+    rows = list(csv.DictReader((run / "metrics.csv").read_text().splitlines()))
+    assert len(rows) == 2
+    assert float(rows[1]["train_loss"]) < float(rows[0]["train_loss"])
+    record = json.loads((run / "run.json").read_text())
+    assert record["status"] == "finished"
+    words = ["evaluate", "--model", run, "--data", scenes, "--split", "val", "--json", *COMPUTE]
+    result = json.loads(call(capsys, *words)[1])
+    assert result["images"] == 4
+    assert result["miou"] == pytest.approx(record["results"]["val_miou"], abs=1e-4)
+    assert (run / "report.html").exists()
 
 
 def test_ignored_pixels_do_not_count(run, scenes, tmp_path, capsys):

@@ -8,7 +8,17 @@ from collections.abc import Iterable
 
 from spectralvision.report import Card, Findings, Section
 from spectralvision.report.confusion import MAX_MAP_CLASSES, confusion_matrix
-from spectralvision.report.page import bar, details, figure, image, note, short_name, table, tiles
+from spectralvision.report.page import (
+    bar,
+    details,
+    figure,
+    image,
+    note,
+    picture_rows,
+    short_name,
+    table,
+    tiles,
+)
 from spectralvision.report.text import escape, pluralize, shorten
 from spectralvision.runs import format_count, format_rate
 from spectralvision.tasks.classification.class_tables import CLASSES_FILE, CONFUSIONS_FILE
@@ -213,16 +223,12 @@ def _mistake(data: ReportData, index: int) -> str:
 def _samples_section(data: ReportData) -> Section | None:
     if not data.samples:
         return None
-    figures = [
-        figure([image(uri, caption) for uri in uris], escape(shorten(caption, 60)))
-        for caption, uris in data.samples
-    ]
     mixed = " Mixup or CutMix, which blend two images, are applied on top." if data.mixed else ""
     intro = note(
         "The original, then as augmented in the first two epochs. If you cannot recognize the "
         f"object any more, the augmentation is too strong.{mixed}"
     )
-    html = intro + tiles(figures, wide=True)
+    html = intro + picture_rows(data.samples)
     return Section("samples", "Training images after augmentation", html)
 
 

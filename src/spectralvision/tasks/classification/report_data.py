@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from spectralvision.data.augmentation import AugmentationConfig
-from spectralvision.data.images import Images, Stream
+from spectralvision.data.images import Images, Stream, spread_indices
 from spectralvision.data.loaders import build_inference_loader
 from spectralvision.data.samples import Samples
 from spectralvision.data.splits import Data
@@ -25,6 +25,7 @@ from spectralvision.engine.infer import InferenceConfig, infer
 from spectralvision.engine.model_io import architecture, data_config, load_model
 from spectralvision.report.svg import data_uri
 from spectralvision.runs import UserError, read_json
+from spectralvision.tasks.augmented_samples import draw_augmented
 from spectralvision.tasks.classification.activation_maps import draw_activation_maps
 from spectralvision.tasks.classification.model import match_classes
 from spectralvision.tasks.classification.predict import ClassPredictor
@@ -32,7 +33,6 @@ from spectralvision.tasks.classification.statistics import ClassificationResults
 
 MAX_MISTAKES = 24  # pictures
 MAX_SAMPLES = 6  # training images
-SAMPLE_EPOCHS = 2  # augmented variants of each
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,11 +185,10 @@ def _augmented_samples(
 
     # 2. Images evenly spaced over the classes
     by_class = np.argsort(images.labels, kind="stable")
-    places = np.linspace(0, len(by_class) - 1, num=min(MAX_SAMPLES, len(by_class)))
-    found = []
-    for index in by_class[places.astype(int)].tolist():
-        uris = [data_uri(images.image(index))]
-        for epoch in range(SAMPLE_EPOCHS):
-            uris.append(data_uri(denormalize(samples[epoch, index][0], config)))
-        found.append((f"{data.classes[images.labels[index]]}: {images.name(index)}", uris))
-    return found
+    indices = by_class[spread_indices(len(by_class), MAX_SAMPLES)].tolist()
+    names = [f"{data.classes[images.labels[index]]}: {images.name(index)}" for index in indices]
+
+    def draw(pixels: Tensor, _: Any) -> Image.Image:
+        return denormalize(pixels, config)
+
+    return list(zip(names, draw_augmented(samples, indices, draw), strict=True))

@@ -1,11 +1,13 @@
 """Draw objects on images with supervision: boxes, names, scores and masks."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
+from torch import Tensor
 
 from spectralvision.data.objects import Objects, decode_masks
 from spectralvision.runs import printable
@@ -56,6 +58,14 @@ def draw_annotation(
     masks = decode_masks(objects) if has_masks else ()
     boxes, labels = objects.boxes, objects.labels
     return _draw(image, boxes, labels, masks, names if with_names else None, side)
+
+
+def draw_sample(
+    image: Image.Image, target: Mapping[str, Tensor], side: int | None = None
+) -> Image.Image:
+    """Return an RGB image with the boxes and masks that a detector is trained on."""
+    masks = target.get("masks", torch.empty(0)).numpy().astype(bool)
+    return _draw(image, target["boxes"].numpy(), target["labels"].numpy(), masks, None, side)
 
 
 def _draw(

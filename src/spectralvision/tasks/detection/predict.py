@@ -56,7 +56,8 @@ def build_rows(model: Detector, outputs: list[Detections]) -> list[Row]:
 def write_coco(records: Records, model: Detector, file: TextIO) -> None:
     """Write COCO's format: images, annotations with scores, and categories, a line each.
 
-    `evaluate --data` and COCO's own tools read it.
+    `evaluate --data` and COCO's own tools read it. Images have the ids of the annotation file that
+    they come from, else they are numbered from 1.
     """
     titles = label_titles(model)
     categories = [
@@ -96,25 +97,33 @@ def _to_records(found: Detections, titles: list[str], scores: list[float]) -> li
 def _coco_images(records: Iterable[dict[str, Any]]) -> Iterable[dict[str, Any]]:
     for number, record in enumerate(records, 1):
         height, width = record["size"]
-        yield {"id": number, "file_name": record["image"], "height": height, "width": width}
+        yield {
+            "id": record.get("image_id", number),
+            "file_name": record["image"],
+            "height": height,
+            "width": width,
+        }
 
 
 def _coco_annotations(
     records: Iterable[dict[str, Any]], category_of: dict[str, int]
 ) -> Iterable[dict[str, Any]]:
     number = 0
-    for image, record in enumerate(records, 1):
+    for place, record in enumerate(records, 1):
+        image_id = record.get("image_id", place)
         for one in record["objects"]:
             number += 1
-            yield _coco_annotation(one, number, image, category_of[one["class"]])
+            yield _coco_annotation(one, number, image_id, category_of[one["class"]])
 
 
-def _coco_annotation(one: dict[str, Any], number: int, image: int, category: int) -> dict[str, Any]:
+def _coco_annotation(
+    one: dict[str, Any], number: int, image_id: int, category: int
+) -> dict[str, Any]:
     x1, y1, x2, y2 = one["box"]
     box = [x1, y1, round(x2 - x1, 2), round(y2 - y1, 2)]
     found = {
         "id": number,
-        "image_id": image,
+        "image_id": image_id,
         "category_id": category,
         "bbox": box,
         "area": round(box[2] * box[3], 2),

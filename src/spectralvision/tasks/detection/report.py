@@ -15,6 +15,7 @@ from spectralvision.report.page import (
     figure,
     image,
     note,
+    picture_rows,
     short_name,
     table,
     tiles,
@@ -62,6 +63,7 @@ def describe(data: ReportData) -> Findings:
         _classes_section(data),
         _curves_section(data),
         _sizes_section(data),
+        *([_augmented_section(data)] if data.augmented else []),
     ]
     return Findings(
         title=data.title,
@@ -213,6 +215,12 @@ def _sizes_section(data: ReportData) -> Section:
         rows.append(cells)
     head = ["size", splits["train"], "", splits["val"], ""]
     return Section("sizes", "Sizes of objects", html + table(head, rows, numeric=[1, 3]))
+
+
+def _augmented_section(data: ReportData) -> Section:
+    html = note("The original, then the first two epochs with the boxes that are trained on.")
+    html += picture_rows(data.augmented)
+    return Section("augmented", "Training images after augmentation", html)
 
 
 def size_fractions(counts: ObjectCounts) -> np.ndarray:

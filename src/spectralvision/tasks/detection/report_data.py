@@ -7,28 +7,34 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from PIL import Image
+from torch import Tensor
 from torchvision.ops import box_iou
 
-from spectralvision.data.images import Images
+from spectralvision.data.images import Images, spread_indices
 from spectralvision.data.loaders import build_inference_loader, collate_lists
 from spectralvision.data.objects import Objects
+from spectralvision.data.samples import Samples
 from spectralvision.data.splits import Data
+from spectralvision.data.transforms import denormalize
 from spectralvision.engine.infer import InferenceConfig, infer
 from spectralvision.engine.model_io import architecture, data_config, label_titles
 from spectralvision.report.svg import data_uri
 from spectralvision.runs import UserError, read_json
+from spectralvision.tasks.augmented_samples import draw_augmented
 from spectralvision.tasks.detection.average_precision import AveragePrecision, Precision, to_boxes
+from spectralvision.tasks.detection.config import DetectionAugmentation
 from spectralvision.tasks.detection.data import ObjectCounts, count_objects, match_classes
-from spectralvision.tasks.detection.detector import Detections
-from spectralvision.tasks.detection.draw import draw_annotation, draw_objects
+from spectralvision.tasks.detection.detector import Detections, SizedImage
+from spectralvision.tasks.detection.draw import draw_annotation, draw_objects, draw_sample
 from spectralvision.tasks.detection.model import load_model
 from spectralvision.tasks.detection.options import PredictOptions
-from spectralvision.tasks.detection.transforms import EvalTransform
+from spectralvision.tasks.detection.transforms import EvalTransform, TrainTransform
 
 MIN_SCORE = PredictOptions().min_score
 """Of objects in pictures and in the counts of errors, as in `predict`."""
 MIN_IOU = 0.5
-MAX_WORST, MAX_SAMPLES = 8, 6
+MAX_WORST, MAX_SAMPLES, MAX_AUGMENTED = 8, 6, 4
 SIDE_PIXELS = 280
 """Longer side of the pictures."""
 
@@ -64,6 +70,7 @@ class ReportData:
         errors: Of all validation images.
         worst: Images with the most errors.
         samples: Images evenly spread over the split.
+        augmented: Training images: name, and `data:` URIs of the original and of random crops.
         parameters: Of the model.
         images_per_second: Of the predictions, including start-up and reading.
     """
@@ -76,6 +83,7 @@ class ReportData:
     errors: Sequence[ImageErrors] = ()
     worst: Sequence[Picture] = ()
     samples: Sequence[Picture] = ()
+    augmented: Sequence[tuple[str, Sequence[str]]] = ()
     parameters: int | None = None
     images_per_second: float | None = None
 
@@ -103,7 +111,6 @@ def collect_report_data(run: Path, data: Data) -> ReportData:
     # 2. Draw some of them
     wrong = [one.missed + one.false for one in errors]
     worst = [index for index in np.argsort(-np.array(wrong), kind="stable") if wrong[index]]
-    places = np.linspace(0, len(images) - 1, num=min(MAX_SAMPLES, len(images)))
     titles = label_titles(model)
 
     def draw(index: int) -> Picture:
@@ -123,7 +130,8 @@ def collect_report_data(run: Path, data: Data) -> ReportData:
         images=record.get("data", {}).get("images", {"val": len(images)}),
         errors=errors,
         worst=[draw(int(index)) for index in worst[:MAX_WORST]],
-        samples=[draw(int(index)) for index in places],
+        samples=[draw(index) for index in spread_indices(len(images), MAX_SAMPLES).tolist()],
+        augmented=_augmented(data, model, record),
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         images_per_second=len(images) / seconds,
     )
@@ -149,6 +157,24 @@ def count_errors(found: Detections, objects: Objects) -> ImageErrors:
             false += 1
     total = int((~objects.is_crowd).sum())
     return ImageErrors(hits, total - hits, false)
+
+
+def _augmented(data: Data, model: Any, record: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
+    """Return training images: originals, and as the first epochs saw them."""
+    images, settings = data.splits.get("train"), record.get("config", {})
+    if not isinstance(images, Images) or "augmentation" not in settings:
+        return []
+    config = data_config(model)
+    augmentation = DetectionAugmentation(**settings["augmentation"])
+    transform = TrainTransform(model.settings, config, augmentation, model.has_masks)
+
+    def draw(sized: SizedImage, target: Mapping[str, Tensor]) -> Image.Image:
+        return draw_sample(denormalize(sized.pixels, config), target, SIDE_PIXELS)
+
+    samples = Samples(images, transform, int(settings.get("seed", 0)))
+    indices = spread_indices(len(images), MAX_AUGMENTED).tolist()
+    pictures = draw_augmented(samples, indices, draw, SIDE_PIXELS)
+    return list(zip(map(images.name, indices), pictures, strict=True))
 
 
 def _predict(model: Any, images: Images, record: Mapping[str, Any]) -> AveragePrecision:

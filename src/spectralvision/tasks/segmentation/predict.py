@@ -1,6 +1,6 @@
 """Predictions of segmentation: the classes of each image, masks and pictures."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from spectralvision.data.images import Images
+from spectralvision.data.masks import IGNORED
 from spectralvision.engine.model_io import label_titles
 from spectralvision.engine.picture_files import PictureFolder
 from spectralvision.tasks.base import FileWriter, Row
@@ -42,20 +43,29 @@ def build_rows(model: nn.Module, outputs: Sequence[Tensor]) -> list[Row]:
     rows = []
     for output in outputs:
         classes = output.numpy()
-        counts = np.bincount(classes.ravel(), minlength=len(titles))
-        order = [int(index) for index in np.argsort(-counts, kind="stable") if counts[index]]
-        fractions = {titles[index]: round(counts[index] / classes.size, 6) for index in order}
-        listed = [f"{name} {fraction:.1%}" for name, fraction in fractions.items()]
-        rest = f" and {len(listed) - MAX_LISTED} more" if len(listed) > MAX_LISTED else ""
-        text = ", ".join(listed[:MAX_LISTED]) + rest
+        fractions = find_fractions(classes, titles)
         size = f"{classes.shape[1]} x {classes.shape[0]}"
         record = {
             "height": classes.shape[0],
             "width": classes.shape[1],
             "classes": [{"class": name, "fraction": one} for name, one in fractions.items()],
         }
-        rows.append(Row(record, [text, size], classes))
+        rows.append(Row(record, [describe_fractions(fractions), size], classes))
     return rows
+
+
+def find_fractions(classes: np.ndarray, titles: Sequence[str]) -> dict[str, float]:
+    """Return the fraction of the pixels of each class that occurs in a class map, largest first."""
+    counts = np.bincount(classes[classes != IGNORED], minlength=len(titles))
+    order = [int(index) for index in np.argsort(-counts, kind="stable") if counts[index]]
+    return {titles[index]: round(counts[index] / classes.size, 6) for index in order}
+
+
+def describe_fractions(fractions: Mapping[str, float]) -> str:
+    """Return the classes of an image as text, those with most pixels first."""
+    listed = [f"{name} {fraction:.1%}" for name, fraction in fractions.items()]
+    rest = f" and {len(listed) - MAX_LISTED} more" if len(listed) > MAX_LISTED else ""
+    return ", ".join(listed[:MAX_LISTED]) + rest
 
 
 def file_writer(model: nn.Module, options: PredictOptions) -> FileWriter | None:

@@ -15,7 +15,17 @@ from spectralvision.report.confusion import (
     confusion_map,
     confusion_table,
 )
-from spectralvision.report.page import bar, details, figure, image, note, short_name, table, tiles
+from spectralvision.report.page import (
+    bar,
+    details,
+    figure,
+    image,
+    note,
+    picture_rows,
+    short_name,
+    table,
+    tiles,
+)
 from spectralvision.report.text import escape, join_names, pluralize, shorten
 from spectralvision.runs import format_count, format_rate
 from spectralvision.tasks.segmentation.drawing import palette
@@ -216,13 +226,8 @@ def _confusion_section(data: ReportData) -> Section:
 
 def _augmented_section(data: ReportData) -> Section:
     html = note("The original, then the crops of the first two epochs with their annotation.")
-    figures = [
-        figure([image(uri, name) for uri in uris], short_name(name))
-        for name, uris in data.augmented
-    ]
-    return Section(
-        "augmented", "Training images after augmentation", html + tiles(figures, wide=True)
-    )
+    html += picture_rows(data.augmented)
+    return Section("augmented", "Training images after augmentation", html)
 
 
 def _percent(value: float) -> str:

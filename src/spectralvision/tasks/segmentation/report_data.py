@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 from torch import Tensor, nn
 
-from spectralvision.data.images import Images, Subset
+from spectralvision.data.images import Images, Subset, spread_indices
 from spectralvision.data.loaders import build_inference_loader, collate_lists
 from spectralvision.data.samples import Samples
 from spectralvision.data.splits import Data
@@ -18,6 +19,7 @@ from spectralvision.engine.infer import InferenceConfig, infer
 from spectralvision.engine.model_io import architecture, data_config, label_titles
 from spectralvision.report.svg import data_uri
 from spectralvision.runs import UserError, read_json
+from spectralvision.tasks.augmented_samples import draw_augmented
 from spectralvision.tasks.segmentation.config import AugmentationConfig
 from spectralvision.tasks.segmentation.data import match_classes
 from spectralvision.tasks.segmentation.drawing import overlay
@@ -30,7 +32,6 @@ from spectralvision.tasks.segmentation.transforms import EvalTransform, TrainTra
 MAX_WORST = 8
 MAX_SAMPLES = 4
 MAX_AUGMENTED = 4
-AUGMENTED_EPOCHS = 2
 SIDE_PIXELS = 240
 """Longer side of the pictures."""
 
@@ -104,7 +105,7 @@ def collect_report_data(run: Path, data: Data) -> ReportData:
     # 2. Draw some of them
     order = np.argsort(np.nan_to_num(mious, nan=2.0), kind="stable")
     worst = order[:MAX_WORST].tolist()
-    spread = np.linspace(0, len(images) - 1, num=min(MAX_SAMPLES, len(images))).astype(int).tolist()
+    spread = spread_indices(len(images), MAX_SAMPLES).tolist()
     drawn = _draw(model, images, sorted({*worst, *spread}), mious, record)
     return ReportData(
         title=f"{data.name} · {architecture(model)} + {model.settings['decoder']}",
@@ -178,14 +179,11 @@ def _augmented(data: Data, model: Any, record: Mapping[str, Any]) -> list[tuple[
         model.settings["short_side"],
         config,
     )
+
+    def draw(pixels: Tensor, classes: Tensor) -> Image.Image:
+        return overlay(denormalize(pixels, config), classes.numpy(), label_titles(model))
+
     samples = Samples(images, transform, int(settings.get("seed", 0)))
-    places = np.linspace(0, len(images) - 1, num=min(MAX_AUGMENTED, len(images))).astype(int)
-    found = []
-    for index in places.tolist():
-        uris = [data_uri(images.image(index), SIDE_PIXELS)]
-        for epoch in range(AUGMENTED_EPOCHS):
-            pixels, classes = samples[epoch, index]
-            crop = overlay(denormalize(pixels, config), classes.numpy(), label_titles(model))
-            uris.append(data_uri(crop, SIDE_PIXELS))
-        found.append((images.name(index), uris))
-    return found
+    indices = spread_indices(len(images), MAX_AUGMENTED).tolist()
+    pictures = draw_augmented(samples, indices, draw, SIDE_PIXELS)
+    return list(zip(map(images.name, indices), pictures, strict=True))

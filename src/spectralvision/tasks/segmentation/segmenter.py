@@ -60,6 +60,11 @@ class DilatedSegmenter(Segmenter):
     def forward(self, x: Tensor) -> Tensor:
         return resize(self.decoder(self.backbone(x)), x.shape[-2:])
 
+    def compile(self, **options: Any) -> None:
+        """Compile the parts, which `forward_auxiliary` calls too."""
+        for part in self.children():
+            part.compile(**options)  # type: ignore[no-untyped-call]
+
     def forward_auxiliary(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
         features = self.backbone(x)
         logits = resize(self.decoder(features), x.shape[-2:])

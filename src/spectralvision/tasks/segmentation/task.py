@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from spectralvision.data import loaders
+from spectralvision.data.images import Images, Stream
 from spectralvision.data.open_masks import open_masks
 from spectralvision.data.shard_columns import Columns
 from spectralvision.data.splits import Data
@@ -136,6 +137,11 @@ class SegmentationTask(Task):
 
     def rows(self, model: nn.Module, outputs: Any, options: PredictOptions) -> list[Row]:
         return predict.build_rows(model, outputs)
+
+    def label(self, data: Data, images: Images | Stream, index: int) -> str | None:
+        assert isinstance(images, Images)  # no reader of masks is a stream
+        classes = images.target(index).classes
+        return predict.describe_fractions(predict.find_fractions(classes, data.classes))
 
     def file_writer(self, model: nn.Module, options: PredictOptions) -> FileWriter | None:
         return predict.file_writer(model, options)
