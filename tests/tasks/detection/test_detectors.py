@@ -1,13 +1,16 @@
 """Torchvision's detectors over our networks: losses, detections, sizes."""
 
 import pytest
+import timm
 import torch
 
 from spectralvision.engine.model_io import load_model
 from spectralvision.engine.train_module import Step
 from spectralvision.runs import UserError
 from spectralvision.tasks.detection.detector import Detector, DetectorSettings, SizedImage
+from spectralvision.tasks.detection.detectors import result_owner
 from spectralvision.tasks.detection.module import DetectionModule
+from spectralvision.tasks.detection.pyramids import TimmMaps
 from tests.helpers.detection import KINDS, tiny_detector
 
 STEP = Step(0, 0, 0, 0, 2)
@@ -155,3 +158,37 @@ def test_affnet_with_ssdlite_is_about_as_large_as_published():
     model = Detector(backbone, settings)
     parameters = sum(one.numel() for one in model.parameters())
     assert parameters == 5_368_218
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_anchors_are_exact_under_autocast(kind):
+    """In bfloat16 they would be moved by several pixels, far from the corner of the image."""
+    model = tiny_detector(kind, 320).eval()
+    found = []
+    net = model.net
+    generator = net.rpn.anchor_generator if hasattr(net, "rpn") else net.anchor_generator
+    generator.register_forward_hook(lambda module, inputs, outputs: found.append(outputs))
+    image = [SizedImage(torch.rand(3, 320, 320), (320, 320))]
+    with torch.no_grad():
+        model(image)
+        with torch.autocast("cpu", torch.bfloat16):
+            model(image)
+    assert all(torch.equal(one, other) for one, other in zip(*found, strict=True))
+    assert found[1][0].dtype == torch.float32
+
+
+def test_maps_with_channels_last_are_permuted():
+    """Also where they are as high as they have channels."""
+    name = "swin_tiny_patch4_window7_224"
+    network = timm.create_model(name, features_only=True, img_size=(384, 192))
+    maps = TimmMaps(network, (4, 8)).eval()
+    image = torch.rand(1, 3, 384, 192)
+    with torch.no_grad():
+        found = maps(image)
+        assert torch.equal(found[0], network(image)[0].movedim(-1, 1))
+    assert [tuple(one.shape[1:]) for one in found] == [(96, 96, 48), (192, 48, 24)]
+
+
+def test_detections_are_limited_as_in_the_metric():
+    for kind in KINDS:
+        assert result_owner(tiny_detector(kind).net).detections_per_img == 100

@@ -17,7 +17,7 @@ from tests.helpers.run_folders import make_run
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_loaded_detector_is_the_saved_one(kind, tmp_path):
-    model = tiny_detector(kind).eval()
+    model = tiny_detector(kind).eval().to(memory_format=torch.channels_last)
     save_model(model, tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "model.safetensors"]
     again = load_model(str(tmp_path)).eval()

@@ -28,6 +28,8 @@ SIZE_DIVISIBLE = 32
 MIN_SCORE = {"ssdlite": 0.01}
 """Scores below it are no detections, not even in evaluation."""
 USUAL_MIN_SCORE = 0.05
+MAX_DETECTIONS = 100
+"""In an image, as in COCO's metric."""
 WITH_BACKGROUND = ("ssdlite", "faster_rcnn", "mask_rcnn")
 """Detectors whose class 0 is the background."""
 RCNN_STRIDES, DENSE_STRIDES = (4, 8, 16, 32), (8, 16, 32)
@@ -74,6 +76,9 @@ def build_net(kind: str, network: nn.Module, num_classes: int, channels: int, si
     net.transform = Padding()
     owner = result_owner(net)
     owner.score_thresh = MIN_SCORE.get(kind, USUAL_MIN_SCORE)
+    owner.detections_per_img = MAX_DETECTIONS
+    anchors = net.rpn.anchor_generator if hasattr(net, "rpn") else net.anchor_generator
+    anchors.register_forward_pre_hook(_with_float32_maps)
     for head in _heads(net):
         head.register_forward_hook(_to_float32)
     return net
@@ -137,6 +142,12 @@ def _heads(net: Any) -> Sequence[nn.Module]:
         return [net.head]
     heads = [net.rpn.head, net.roi_heads.box_predictor]
     return [*heads, net.roi_heads.mask_predictor] if net.roi_heads.has_mask() else heads
+
+
+def _with_float32_maps(module: nn.Module, inputs: Any) -> Any:
+    """Return the inputs of an anchor generator, which takes their dtype, with maps in float32."""
+    images, maps = inputs
+    return images, [one.float() for one in maps]
 
 
 def _to_float32(module: nn.Module, inputs: Any, outputs: Any) -> Any:

@@ -136,7 +136,7 @@ def load_model(name: str) -> Detector:
             raise
         raise UserError(f"{name} has no config.json of this version ({error!r}).") from None
     load_weights(model, state, name)
-    return model
+    return model.to(memory_format=torch.channels_last)
 
 
 def _read_start(name: str) -> dict[str, Any]:

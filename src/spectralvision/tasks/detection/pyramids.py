@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
+from timm.layers import Format
 from torch import Tensor, nn
 from torchvision.ops import Conv2dNormActivation, FeaturePyramidNetwork
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool, LastLevelP6P7
@@ -43,8 +44,10 @@ class TimmMaps(nn.Module):
 
     def forward(self, images: Tensor) -> list[Tensor]:
         maps = self.network(images)
-        pairs = zip(self.places, self.channels, strict=True)
-        return [_channels_first(maps[place], channels) for place, channels in pairs]
+        found = [maps[place] for place in self.places]
+        if self.network.output_fmt == Format.NHWC:
+            return [one.permute(0, 3, 1, 2) for one in found]
+        return found
 
 
 class Pyramid(nn.Module):
@@ -106,9 +109,3 @@ def _separable(before: int, after: int) -> nn.Module:
         Conv2dNormActivation(before, before, 3, stride=2, groups=before, activation_layer=None),
         Conv2dNormActivation(before, after, 1),
     )
-
-
-def _channels_first(x: Tensor, channels: int) -> Tensor:
-    """Return a map as (B, C, H, W): some of timm's networks return (B, H, W, C)."""
-    is_last = x.shape[1] != channels and x.shape[-1] == channels
-    return x.permute(0, 3, 1, 2) if is_last else x

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, pad
 
@@ -92,11 +93,16 @@ class SmpSegmenter(Segmenter):
         )
         x = pad(x, (0, right, 0, below), mode="replicate")
         logits: Tensor = self.body(x)
-        return logits[..., :height, :width]
+        return logits[..., :height, :width].float()
 
 
 def resize(x: Tensor, size: Sequence[int]) -> Tensor:
-    """Return (B, C, h, w) maps at another size, bilinear."""
+    """Return (B, C, h, w) maps at another size, bilinear, in float32 or float64.
+
+    Interpolated in bfloat16, one pixel in 200 would change its class.
+    """
+    if x.dtype not in (torch.float32, torch.float64):
+        x = x.float()
     if tuple(x.shape[-2:]) == tuple(size):
         return x
     return interpolate(x, tuple(size), mode="bilinear", align_corners=False)
