@@ -27,18 +27,19 @@ from tests.helpers.pictures import image_folder
 CPU = Device("cpu", "32-true")
 
 
-def train(run, trainer=None, loader=None, **optimizer):
+def train(run, trainer=None, loader=None, device=CPU, module=None, **optimizer):
     """Train a small classifier for two epochs; return the loop and the saved weights."""
     run.mkdir()
+    module = module or classifier()
     config = FitConfig(
         epochs=2,
         optimizer=OptimizerConfig(**{"lr": 0.01, "warmup_epochs": 0, **optimizer}),
         trainer=(trainer or TrainerConfig()).resolve(),
-        device=CPU,
+        device=device,
         monitor=ClassificationTask.monitor,
         save=save_model,
     )
-    loop = fit(classifier(), loader or batches(), batches(), run, config, lambda line: None)
+    loop = fit(module, loader or batches(), batches(), run, config, lambda line: None)
     return loop, load_model(str(run)).state_dict()
 
 
@@ -53,6 +54,19 @@ def test_a_compiled_model_is_saved_like_any_other(tmp_path):
     path = tmp_path / "compiled" / "checkpoints" / "last.ckpt"
     state = torch.load(path, weights_only=True)["model"]
     assert state.keys() == plain.keys()
+
+
+@pytest.mark.parametrize(
+    ("precision", "dtype"), [("bf16-mixed", torch.bfloat16), ("32-true", torch.float32)]
+)
+def test_the_precision_is_that_of_training_and_of_validation(tmp_path, precision, dtype):
+    module = classifier()
+    seen = set()
+    module.model.register_forward_hook(
+        lambda model, inputs, logits: seen.add((model.training, logits.dtype))
+    )
+    train(tmp_path / "run", device=Device("cpu", precision), module=module)
+    assert seen == {(True, dtype), (False, dtype)}
 
 
 @pytest.mark.parametrize(

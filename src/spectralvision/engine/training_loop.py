@@ -108,7 +108,8 @@ class TrainingLoop:
         )
         is_update = (position.batch + 1) % self.config.trainer.accumulate == 0
         with self.fabric.no_backward_sync(self.state.wrapped, enabled=not is_update):
-            values = self.state.wrapped.training_step(batch, step)
+            with self.fabric.autocast():  # in one process, the wrapped module does not enter it
+                values = self.state.wrapped.training_step(batch, step)
             self.fabric.backward(values["loss"] * (images * self.fabric.world_size / total))
 
         # 2. Metrics
