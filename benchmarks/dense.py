@@ -63,6 +63,8 @@ class Entry(NamedTuple):
     target: float | None = None
     is_peer: bool = False
     """Whether `PEER` runs it."""
+    minutes: float | None = None
+    """Budget, if not the common one."""
 
 
 ENTRIES = {
@@ -80,6 +82,22 @@ ENTRIES = {
         {"model": "mobilenetv2_100", "decoder": "unet"} | CAMVID,
         "miou",
         "test",
+    ),
+    "camvid-affnet_et-scratch": Entry(
+        "camvid",
+        "segmentation",
+        {"model": "affnet_et", "decoder": "deeplabv3", "output-stride": 8} | CAMVID,
+        "miou",
+        "test",
+        minutes=10,
+    ),
+    "camvid-affnet_et.cifar10": Entry(
+        "camvid",
+        "segmentation",
+        {"model": "affnet_et.cifar10", "decoder": "deeplabv3", "output-stride": 8} | CAMVID,
+        "miou",
+        "test",
+        minutes=10,
     ),
     "bccd-affnet_t-fcos": Entry(
         "bccd",
@@ -174,6 +192,7 @@ def measure(name: str, entry: Entry, data: Path, runs: Path, minutes: float) -> 
         "search": {str(one): value for one, value in search.items()},
         "search_epochs": search_epochs,
         "epochs": epochs,
+        "budget_minutes": minutes,
         "minutes": round(record["results"]["seconds"] / 60, 1),
         "fields": entry.fields,
         "held_out": held_out | {"model": name},
@@ -192,9 +211,11 @@ def main() -> None:
     options.runs.mkdir(parents=True, exist_ok=True)
     rows = read_json(OUT)["rows"] if OUT.is_file() else []
     for name in options.only:
-        row = measure(name, ENTRIES[name], options.data, options.runs, options.minutes)
+        entry = ENTRIES[name]
+        minutes = entry.minutes or options.minutes
+        row = measure(name, entry, options.data, options.runs, minutes)
         rows = [one for one in rows if one["name"] != name] + [row]
-        write_json(OUT, {"provenance": provenance(), "minutes": options.minutes, "rows": rows})
+        write_json(OUT, {"provenance": provenance(), "rows": rows})
 
 
 if __name__ == "__main__":

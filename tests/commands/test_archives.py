@@ -79,7 +79,7 @@ def test_predict_gives_each_member_a_row(root, tmp_path, capsys, suffix):
     words = ["predict", archive, "--model", root / "run", "--workers", 2, "--batch-size", 8]
     assert call(*words, "--json") == 1  # for the film
     rows = json.loads(capsys.readouterr().out)["predictions"]
-    right = [f"{archive}/photos/{colour}/{n}.png" for colour in COLOURS for n in range(10)]
+    right = [f"{archive}/photos/{color}/{n}.png" for color in COLOURS for n in range(10)]
     assert sorted(row["image"] for row in rows) == sorted(right)
     assert call("predict", root / "photos", *words[2:], "--json") == 1
     of_folder = json.loads(capsys.readouterr().out)["predictions"]

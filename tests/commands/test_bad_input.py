@@ -190,7 +190,7 @@ def resume_on_other_images(root, patch):
 def resume_older(root, patch):
     path = unfinished(root) / "run.json"
     record = json.loads(path.read_text())
-    path.write_text(json.dumps(record | {"config": record["config"] | {"colour": "red"}}))
+    path.write_text(json.dumps(record | {"config": record["config"] | {"color": "red"}}))
     return ["--resume", root / "run"]
 
 
@@ -244,7 +244,7 @@ CASES = {
     rf"{RESTART}",
     resume_on_other_images: r"photos holds other images than ROOT/run was trained on: start a new "
     r"run\.",
-    resume_older: r"ROOT/run/run\.json has no settings of this version \(.*'colour'\)\.",
+    resume_older: r"ROOT/run/run\.json has no settings of this version \(.*'color'\)\.",
     model_truncated: r"the weights in ROOT/run cannot be used \(.*header.*\)\.",
     model_hostile: r"the weights in ROOT/run cannot be used \(.*posix\.mkdir.*\)\.",
     model_is_a_file: r"ROOT/weights\.pt is a file: --model takes a run folder or the name of a "

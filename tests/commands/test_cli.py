@@ -144,8 +144,8 @@ def test_train_then_evaluate(run, photos, capsys):
 def test_evaluate_counts_classes_by_name(run, photos, tmp_path, capsys):
     fewer = tmp_path / "fewer"
     fewer.mkdir()
-    for colour in ("red", "green"):
-        (fewer / colour).symlink_to(photos / "test" / colour)
+    for color in ("red", "green"):
+        (fewer / color).symlink_to(photos / "test" / color)
     scores = json.loads(call(capsys, "evaluate", "--model", run, "--data", fewer, "--json")[1])
     answers = json.loads(call(capsys, "predict", fewer, "--model", run, "--json")[1])["predictions"]
     right = [answer["classes"][0]["class"] in answer["image"] for answer in answers]

@@ -18,10 +18,10 @@ def label_file(folder, count=10):
     """Write loose images and their labels into a folder; one file is missing."""
     folder.mkdir()
     lines = ["file;label", "gone.png;red"]
-    for colour in COLOURS:
+    for color in COLOURS:
         for number in range(count):
-            picture(colour, number).save(folder / f"{colour}{number}.png")
-            lines.append(f"{colour}{number}.png;{colour}")
+            picture(color, number).save(folder / f"{color}{number}.png")
+            lines.append(f"{color}{number}.png;{color}")
     (folder / "labels.csv").write_text("\n".join(lines), encoding="utf-8-sig")
     return folder / "labels.csv"
 

@@ -25,9 +25,9 @@ def photos(tmp_path_factory):
     root = tmp_path_factory.mktemp("names") / "photos"
     for label, name in enumerate(CLASSES):
         (root / name).mkdir(parents=True)
-        colour = ("blue", "green", "red", "red")[label]
+        color = ("blue", "green", "red", "red")[label]
         for number, file in enumerate([*FILES, "latin.png"]):
-            picture(colour, 100 * label + number).save(root / name / file)
+            picture(color, 100 * label + number).save(root / name / file)
         os.rename(root / name / "latin.png", os.fsencode(root / name) + b"/latin\xe9.png")
     return root
 

@@ -71,7 +71,7 @@ def test_transparency_turns_white(mode):
     assert pixel(to_rgb(image)) == (255, 255, 255)
 
 
-def test_opaque_pixels_keep_their_colour():
+def test_opaque_pixels_keep_their_color():
     image = Image.new("RGBA", (2, 2), (10, 20, 30, 255))
     assert pixel(to_rgb(image)) == (10, 20, 30)
 
@@ -259,11 +259,11 @@ def peak_bytes(content, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("depth", "colour"), [(16, 0), (16, 6), (8, 4)])
-def test_memory_of_an_image_is_bounded(depth, colour, tmp_path):
-    transparency = {0: b"\0\0", 2: bytes(6), 3: b"\0"}.get(colour)
-    extra = chunk(b"tRNS", transparency) if transparency and colour != 3 else b""
-    content = black_png(16000, 11000, depth, colour, extra)
+@pytest.mark.parametrize(("depth", "color"), [(16, 0), (16, 6), (8, 4)])
+def test_memory_of_an_image_is_bounded(depth, color, tmp_path):
+    transparency = {0: b"\0\0", 2: bytes(6), 3: b"\0"}.get(color)
+    extra = chunk(b"tRNS", transparency) if transparency and color != 3 else b""
+    content = black_png(16000, 11000, depth, color, extra)
     assert len(content) < 2**21
     peak, text = peak_bytes(content, tmp_path)
     assert text == "(16000, 11000)"

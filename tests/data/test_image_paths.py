@@ -30,7 +30,7 @@ def test_files_folders_and_patterns_in_the_order_given(folder):
         "photos/blue/1.png",
     ]
     assert names(["photos/*/1.png"]) == [
-        f"photos/{colour}/1.png" for colour in ("blue", "green", "red")
+        f"photos/{color}/1.png" for color in ("blue", "green", "red")
     ]
     assert names(["photos/r*"]) == ["photos/red/0.png", "photos/red/1.png"]
     assert len(names(["**/*.png"])) == 6
@@ -121,7 +121,7 @@ def test_every_image_of_an_archive(folder, suffix):
     words = ["photos/red/0.png", archive.name, "photos/b.png"]
     images = image_paths(words)
     listed = [images.name(index) for index in range(len(images))]
-    inside = [f"{colour}/{number}.png" for colour in COLOURS for number in range(2)]
+    inside = [f"{color}/{number}.png" for color in COLOURS for number in range(2)]
     inside = [f"all{suffix}/top/{name}" for name in ["b.png", *inside]]
     assert listed == ["photos/red/0.png", *inside, "photos/b.png"]
     assert images.left_out == {".mov": 1}

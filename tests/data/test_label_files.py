@@ -13,15 +13,15 @@ from spectralvision.data.validate_images import validate_images
 from spectralvision.runs import UserError
 from tests.helpers.pictures import COLOURS, picture
 
-ROWS = [(f"{colour}{number}.png", colour) for number in range(4) for colour in COLOURS]
+ROWS = [(f"{color}{number}.png", color) for number in range(4) for color in COLOURS]
 
 
 @pytest.fixture
 def folder(tmp_path):
     """A folder with twelve loose images."""
     (tmp_path / "photos").mkdir()
-    for number, (file, colour) in enumerate(ROWS):
-        picture(colour, number).save(tmp_path / "photos" / file)
+    for number, (file, color) in enumerate(ROWS):
+        picture(color, number).save(tmp_path / "photos" / file)
     return tmp_path / "photos"
 
 
@@ -31,7 +31,7 @@ def write(folder, rows=ROWS, head="file,label", name="labels.csv", separator=","
     return folder / name
 
 
-def colours(images, classes):
+def colors(images, classes):
     """(file, class) of each image, after comparing its pixels with its class."""
     listed = []
     for index, label in enumerate(images.labels):
@@ -46,7 +46,7 @@ def test_a_csv_file_and_a_folder_with_one_are_the_same_data(folder):
     for spec, name in ((path, "labels"), (folder, "photos")):
         data = open_data(str(spec))
         assert (data.name, data.classes, list(data.splits)) == (name, tuple(COLOURS), ["all"])
-        assert sorted(colours(data.split("all"), data.classes)) == sorted(ROWS)
+        assert sorted(colors(data.split("all"), data.classes)) == sorted(ROWS)
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_a_csv_file_and_a_folder_with_one_are_the_same_data(folder):
 def test_names_of_columns(folder, head, order):
     rows = [tuple({"F": file, "L": label}.get(one, one) for one in order) for file, label in ROWS]
     data = open_data(str(write(folder, rows, head)))
-    assert sorted(colours(data.split("all"), data.classes)) == sorted(ROWS)
+    assert sorted(colors(data.split("all"), data.classes)) == sorted(ROWS)
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
@@ -72,7 +72,7 @@ def test_separators_quotes_and_line_ends(folder, separator):
     for text in (content, content.replace(b"\n", b"\r\n"), content + b"\n\n", content[:-1]):
         path.write_bytes(codecs.BOM_UTF8 + text)
         data = open_data(str(path))
-        listed = colours(data.split("all"), data.classes)
+        listed = colors(data.split("all"), data.classes)
         assert len(listed) == 12
         assert ("a,b;c\t'd\".png", "red") in listed
 
@@ -86,7 +86,7 @@ def test_splits(folder):
         "test": 3,
     }
     for i, split in ((0, "train"), (1, "val"), (2, "test")):
-        listed = colours(data.split(split), data.classes)
+        listed = colors(data.split(split), data.classes)
         assert set(listed) >= set(ROWS[3 * i : 3 * i + 3])
 
 
@@ -100,7 +100,7 @@ def test_names_without_suffix_in_folders_and_in_windows_form(folder):
     rows += [(file.removesuffix(".png"), label) for file, label in ROWS[8:]]
     data = open_data(str(write(folder, rows, "id,label")))
     right = [(f"more/{file}", label) for file, label in ROWS[:8]] + ROWS[8:]
-    assert sorted(colours(data.split("all"), data.classes)) == sorted(right)
+    assert sorted(colors(data.split("all"), data.classes)) == sorted(right)
 
 
 def test_classes_in_either_form_of_unicode_are_one(folder):
@@ -116,7 +116,7 @@ def test_names_that_are_not_utf8(folder):
     os.rename(folder / "red0.png", os.fsencode(folder) + b"/caf\xe9.png")
     rows = [("caf\udce9.png", "red"), *(row for row in ROWS if row[0] != "red0.png")]
     data = open_data(str(write(folder, rows)))
-    assert ("caf\udce9.png", "red") in colours(data.split("all"), data.classes)
+    assert ("caf\udce9.png", "red") in colors(data.split("all"), data.classes)
 
 
 def test_a_row_that_is_there_twice_counts_once(folder):

@@ -12,7 +12,7 @@ from spectralvision.runs import UserError
 from tests.helpers.pictures import color_of, image_folder
 
 
-def colour(data, split, index):
+def color(data, split, index):
     """Return the class whose color the image has, to compare with its label."""
     return color_of(data.splits[split].image(index))
 
@@ -51,7 +51,7 @@ def test_folder_with_splits(tmp_path, val):
     }
     assert data.held_out() == "test"
     for split, images in data.splits.items():
-        assert [colour(data, split, i) for i in range(len(images))] == [
+        assert [color(data, split, i) for i in range(len(images))] == [
             data.classes[k] for k in images.labels
         ]
 
@@ -80,8 +80,8 @@ def test_a_flat_folder_is_split_by_seed_and_name(tmp_path):
 
 
 def test_every_image_is_in_one_fold(tmp_path):
-    for colour, number in (("blue", 30), ("green", 3), ("red", 1)):
-        image_folder(tmp_path / "photos", number, classes=(colour,))
+    for color, number in (("blue", 30), ("green", 3), ("red", 1)):
+        image_folder(tmp_path / "photos", number, classes=(color,))
     data = open_data(str(tmp_path / "photos"))
     held_out, sizes = [], []
     for number in range(1, 6):
@@ -130,7 +130,7 @@ def test_labels_follow_the_class_names_of_the_model(tmp_path):
     data = open_data(str(image_folder(tmp_path, 2, classes=("red", "blue"))))
     mapped = data.reorder_classes(["red", "green", "blue"], "the run")
     assert mapped.classes == ("red", "green", "blue")
-    assert [colour(mapped, "all", i) for i in range(4)] == [
+    assert [color(mapped, "all", i) for i in range(4)] == [
         mapped.classes[k] for k in mapped.splits["all"].labels
     ]
     with pytest.raises(UserError, match=r"1 class that the run does not know \(blue\)"):

@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from spectralvision.data.images import FileImages
+from spectralvision.engine.indexed_images import indexed, palette
 from spectralvision.engine.picture_files import PictureFolder, picture_names
 from spectralvision.runs import UserError
 
@@ -39,7 +41,7 @@ def test_pictures_are_written_whole_with_their_folders(tmp_path):
     folder = PictureFolder(str(tmp_path / "new" / "drawn"), ".jpg")
     picture = Image.new("RGB", (8, 6), "red")
     folder.save(picture, images("x/a.png", "y/a.png"), 1)
-    (written,) = [path for path in tmp_path.rglob("*") if path.is_file()]
+    (written,) = tmp_path.rglob("*.jpg")
     assert written == tmp_path / "new" / "drawn" / "y" / "a.jpg"
     with Image.open(written) as image:
         assert (image.size, image.format) == ((8, 6), "JPEG")
@@ -53,3 +55,32 @@ def test_a_file_is_no_folder(tmp_path):
     (tmp_path / "b").write_text("")
     with pytest.raises(UserError, match="cannot be written"):
         inside.save(Image.new("L", (2, 2)), images("a.png"), 0)
+
+
+def test_files_that_are_no_predictions_are_not_overwritten(tmp_path):
+    """Such as the images themselves, or annotated masks."""
+    picture = Image.new("RGB", (8, 6), "red")
+    (tmp_path / "a.jpg").write_bytes(b"a photo")
+    with pytest.raises(UserError, match=r"a\.jpg exists and was not written by predict"):
+        PictureFolder(str(tmp_path), ".jpg").save(picture, images("x/b.png", "x/a.png"), 0)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.jpg"]
+    assert (tmp_path / "a.jpg").read_bytes() == b"a photo"
+
+
+def test_earlier_predictions_are_overwritten(tmp_path):
+    names = images("x/a.png")
+    for color in ("red", "blue"):
+        PictureFolder(str(tmp_path / "drawn")).save(Image.new("RGB", (8, 6), color), names, 0)
+    with Image.open(tmp_path / "drawn" / "a.png") as written:
+        assert written.getpixel((0, 0)) == (0, 0, 255)
+
+
+def test_numbers_with_colors():
+    numbers = np.array([[0, 1], [2, 299]])
+    few = indexed(numbers.clip(max=2), palette(3))
+    assert few.mode == "P"
+    assert np.asarray(few).tolist() == [[0, 1], [2, 2]]
+    assert few.convert("RGB").getpixel((0, 0)) == (128, 0, 0)
+    many = indexed(numbers, palette(300))
+    assert np.asarray(many).tolist() == numbers.tolist()
+    assert many.mode == "I;16"

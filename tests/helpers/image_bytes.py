@@ -35,14 +35,14 @@ def chunk(kind, content):
     return struct.pack(">I", len(content)) + kind + content + checksum
 
 
-def black_png(width, height, depth=8, colour=2, extra=b""):
+def black_png(width, height, depth=8, color=2, extra=b""):
     """A PNG of zeros, compressed without holding it in memory; `extra` are chunks before them."""
-    channels = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colour]
+    channels = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[color]
     row = bytes(1 + (width * channels * depth + 7) // 8)
     packer = zlib.compressobj(9)
     data = b"".join(packer.compress(row) for _ in range(height)) + packer.flush()
-    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
-    palette = chunk(b"PLTE", bytes(3)) if colour == 3 else b""
+    header = struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, 0)
+    palette = chunk(b"PLTE", bytes(3)) if color == 3 else b""
     return (
         b"\x89PNG\r\n\x1a\n"
         + chunk(b"IHDR", header)

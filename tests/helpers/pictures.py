@@ -11,10 +11,10 @@ from PIL import Image
 COLOURS = {"blue": (20, 40, 200), "green": (30, 180, 40), "red": (210, 30, 30)}
 
 
-def picture(colour: str, number: int, side: int = 24) -> Image.Image:
+def picture(color: str, number: int, side: int = 24) -> Image.Image:
     """Return a noisy image of one color, (side, side) RGB; noise depends on the number only."""
     noise = np.random.default_rng(number).integers(-25, 25, (side, side, 3))
-    return Image.fromarray(np.clip(np.array(COLOURS[colour]) + noise, 0, 255).astype(np.uint8))
+    return Image.fromarray(np.clip(np.array(COLOURS[color]) + noise, 0, 255).astype(np.uint8))
 
 
 def color_of(image: Image.Image) -> str:
@@ -33,10 +33,10 @@ def image_folder(
     root: Path, per_class: int = 5, first: int = 0, classes: tuple[str, ...] = tuple(COLOURS)
 ) -> Path:
     """Write images in ImageFolder layout, root/class/number.png, and return the root."""
-    for colour in classes:
-        (root / colour).mkdir(parents=True)
+    for color in classes:
+        (root / color).mkdir(parents=True)
         for number in range(first, first + per_class):
-            picture(colour, number).save(root / colour / f"{number}.png")
+            picture(color, number).save(root / color / f"{number}.png")
     return root
 
 

@@ -73,7 +73,7 @@ def test_features_only(name: str, feature_cls: str | None, x: Tensor) -> None:
     model = twin(name).eval()
     expected = model.forward_intermediates(x, intermediates_only=True)
     torch.testing.assert_close(maps, expected, atol=SINGLE, rtol=0)
-    if name in SVTS:  # normalised, the last one without the class block
+    if name in SVTS:  # normalized, the last one without the class block
         tokens = model.forward_features(x)[:, 1:]
         torch.testing.assert_close(maps[-1].flatten(2).mT, tokens, atol=SINGLE, rtol=0)
     assert [info["module"] for info in net.feature_info.get_dicts()]

@@ -67,7 +67,7 @@ def test_a_map_names_rows_and_columns():
     assert len(labels) == 60
 
 
-def test_the_colour_of_a_map_is_the_fraction_of_the_row():
+def test_the_color_of_a_map_is_the_fraction_of_the_row():
     confusion = np.diag([4, 100, 1])
     confusion[0, 2] = 12
     drawn = Page(confusion_map(confusion, ["a", "b", "c"])).root.one("image").attrs["href"]

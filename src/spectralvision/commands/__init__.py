@@ -91,8 +91,15 @@ def require_train_packages() -> None:
     require_extra("train", "lightning", "torchmetrics", "scipy")
 
 
-def inference_config(options: ComputeOptions, devices: int = 1) -> "InferenceConfig":
+def inference_config(
+    options: ComputeOptions, auto_batch: int = 64, devices: int = 1
+) -> "InferenceConfig":
     """Return how to run inference.
+
+    Args:
+        options: Those of the command.
+        auto_batch: Images per batch that `auto` stands for.
+        devices: Number of processes.
 
     Raises:
         UserError: A value is out of range.
@@ -101,7 +108,7 @@ def inference_config(options: ComputeOptions, devices: int = 1) -> "InferenceCon
 
     check_ranges(vars(options), {"batch_size": (1, MAX_COUNT), "workers": (0, 1024)})
     return InferenceConfig(
-        batch_size=options.batch_size,
+        batch_size=auto_batch if options.batch_size == "auto" else options.batch_size,
         workers=options.workers,
         device=options.device,
         precision=options.precision,

@@ -54,7 +54,7 @@ class Evaluate(Command[EvaluateOptions]):
         check_ranges({"devices": options.devices}, {"devices": (1, 1024)})
         if options.devices > 1 and len(options.model) > 1:
             raise UserError("--devices works with one model at a time: give --model one name.")
-        config = inference_config(options, options.devices)
+        config = inference_config(options, self.task.inference_batch, options.devices)
 
         # 2. Find all models before the first one runs
         from spectralvision.engine.model_io import find_model

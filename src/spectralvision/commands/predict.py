@@ -75,8 +75,9 @@ class Predict(Command[PredictOptions]):
         from spectralvision.engine.threads import idle_threads
         from spectralvision.tasks.prediction import Predictor, predict
 
-        predictor = Predictor(options.model, self.task_options, inference_config(options))
-        is_long = len(images) > options.batch_size
+        config = inference_config(options, self.task.inference_batch)
+        predictor = Predictor(options.model, self.task_options, config)
+        is_long = len(images) > config.batch_size
         with idle_threads() if is_long else nullcontext():
             if out is None:
                 result = predict(predictor, images, label)
@@ -133,6 +134,8 @@ class Predict(Command[PredictOptions]):
         if self.options.csv:
             print_csv([head, *rows])
             return
+        shown = len(head) - len(self.task.file_columns)
+        head, rows = head[:shown], [cells[:shown] for cells in rows]
         short = (re.sub(r"probability.*", "prob.", name) for name in head)
         short = (re.sub(r"prediction_", "#", name) for name in short)
         text = [list(map(_format_cell, head, row)) for row in rows]

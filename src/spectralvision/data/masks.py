@@ -68,6 +68,11 @@ class Values(NamedTuple):
     colors: Mapping[Color, int]
     """Color of an RGB mask -> class, or `IGNORED`; empty where colors are not known."""
 
+    def of_classes(self, number: int) -> list[int]:
+        """Return the value of each of so many classes; its number where it has a color instead."""
+        first = {label: value for value, label in sorted(self.classes.items(), reverse=True)}
+        return [first.get(label, label) for label in range(number)]
+
     def table(self) -> np.ndarray:
         """Return (65536,) int16: the class of each value, `UNKNOWN` for others."""
         table = np.full(MAX_VALUE + 1, UNKNOWN, np.int16)

@@ -157,13 +157,13 @@ def names_weights(name: str) -> bool:
     return ":" not in found and "." in found and timm.is_model_pretrained(found)
 
 
-def check_forward(model: nn.Module, size: int) -> Exception | None:
-    """Return None if the model takes (1, 3, size, size), else the error that it raises."""
+def check_forward(model: nn.Module, size: int, width: int | None = None) -> Exception | None:
+    """Return None if the model takes (1, 3, size, width or size), else the error it raises."""
     training = model.training
     model.eval()
     try:
         with torch.no_grad():
-            model(torch.zeros(1, 3, size, size))
+            model(torch.zeros(1, 3, size, width or size))
     except Exception as error:  # models reject sizes in many ways
         return error
     finally:

@@ -9,13 +9,16 @@ from spectralvision.data.images import Images
 from spectralvision.runs import UserError, atomic_write, expand_user, is_disk_full
 
 FORMATS = {".png": "PNG", ".jpg": "JPEG"}
+MARKER = ".predictions"
+"""File in a folder of pictures: what is in the folder may be overwritten."""
 
 
 class PictureFolder:
     """A folder with one picture per image.
 
     That of `photos/a.jpg` is `a.png`; `photos/a.png` where another image is `a` too; and
-    `photos/a.jpg.png` where one beside it is.
+    `photos/a.jpg.png` where one beside it is. Only pictures of earlier predictions are
+    overwritten.
 
     Args:
         folder: The folder, which need not exist.
@@ -33,9 +36,14 @@ class PictureFolder:
         self._names: list[Path] = []
 
     def path(self, images: Images, index: int) -> Path:
-        """Return the file for an image of all that are predicted; it is inside the folder."""
+        """Return the file for an image of all that are predicted; it is inside the folder.
+
+        Raises:
+            UserError: The folder has files of these names that are no earlier predictions.
+        """
         if self._images is not images:
             self._images, self._names = images, picture_names(images, self.suffix)
+            self._check()
         return self.folder / self._names[index]
 
     def save(self, picture: Image.Image, images: Images, index: int) -> None:
@@ -47,12 +55,23 @@ class PictureFolder:
         path = self.path(images, index)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            (self.folder / MARKER).touch()
             with atomic_write(path) as temporary:
                 picture.save(temporary, FORMATS[self.suffix])
         except OSError as error:
             if is_disk_full(error):
                 raise  # reported with how to resume
             raise UserError(f"{path} cannot be written ({error.strerror or error}).") from None
+
+    def _check(self) -> None:
+        if (self.folder / MARKER).exists():
+            return
+        taken = [name for name in self._names if (self.folder / name).exists()]
+        if taken:
+            raise UserError(
+                f"{self.folder / taken[0]} exists and was not written by predict: name a new "
+                "folder for the pictures."
+            )
 
 
 def picture_names(images: Images, suffix: str) -> list[Path]:

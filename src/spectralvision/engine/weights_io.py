@@ -5,6 +5,7 @@
 """
 
 import inspect
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +135,35 @@ def load_weights(model: nn.Module, state: dict[str, Tensor], name: str) -> None:
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:300]
         raise UserError(f"the weights in {name} cannot be used ({reason}).") from None
+
+
+def load_matching(
+    model: nn.Module, name: str, task: str, classes: Sequence[str], class_parts: Sequence[str]
+) -> set[str]:
+    """Load what a model has in the same shape of the weights of a run, and return their names.
+
+    Args:
+        model: The model.
+        name: The run.
+        task: The task that it should be for.
+        classes: Of the model; the weights of single classes are those of a run with the same ones.
+        class_parts: Parts of the names of the weights of single classes.
+
+    Raises:
+        UserError: See `read_weights`.
+    """
+    config, state = read_weights(name, task)
+    own = model.state_dict()
+    same_classes = config.get("label_names") == list(classes)
+    fitting = {
+        key: value
+        for key, value in state.items()
+        if key in own
+        and own[key].shape == value.shape
+        and (same_classes or not any(part in key for part in class_parts))
+    }
+    model.load_state_dict(fitting, strict=False)
+    return set(fitting)
 
 
 def _folder(name: str) -> Path:

@@ -104,7 +104,7 @@ class SpectralBackbone(nn.Module):
         Args:
             x: Images (B, in_chans, H, W).
             indices: Stages; the last n for a number, all for None. Maps are in the network's order.
-            norm: No effect, since maps are always normalised.
+            norm: No effect, since maps are always normalized.
             stop_early: Skip the stages after the last index.
             output_fmt: Only "NCHW".
             intermediates_only: Return the list of maps instead of (features, maps).

@@ -67,7 +67,7 @@ class SVT(SpectralBackbone):
     the largest token logit of each class.
 
     Args: in_chans, num_classes, drop_rate, attn_drop_rate, drop_path_rate: as in timm. global_pool:
-    "token" (the class token), "avg" (mean of the normalised tokens) or "" (all). img_size: input
+    "token" (the class token), "avg" (mean of the normalized tokens) or "" (all). img_size: input
     size that the scattering weights belong to; they are interpolated for others. output_stride:
     32, or 16, at which the last stage keeps the resolution of the third. stem_dim: channels of the
     convolutions of the stem. dims, depths, mlp_ratios: of the four stages. Attention has dim / 32
@@ -168,7 +168,7 @@ class SVT(SpectralBackbone):
         init_weights(self, _init_module, keep=own_mixers)
 
     def forward_final(self, x: Tensor) -> Tensor:
-        """Compute normalised tokens (B, 1 + N, C), class token first, from maps (B, C, h, w)."""
+        """Compute normalized tokens (B, 1 + N, C), class token first, from maps (B, C, h, w)."""
         tokens = to_tokens(self.norm(x))
         if self.class_block is None:  # pruned to feature maps
             c = tokens.mean(dim=1, keepdim=True)

@@ -27,7 +27,7 @@ def confusion_matrix(confusion: np.ndarray, classes: Sequence[str]) -> str:
     legend = (
         "Cells are numbers of images."
         if small
-        else "The stronger the colour, the larger the fraction of the row; empty cells are zero."
+        else "The stronger the color, the larger the fraction of the row; empty cells are zero."
     )
     return (
         '<p class="soft">Rows are true classes, columns are predicted classes; the diagonal is '
@@ -59,10 +59,10 @@ def confusion_table(confusion: np.ndarray, classes: Sequence[str]) -> str:
     )
 
 
-def _table_cell(number: int, fraction: float, colour: str) -> str:
+def _table_cell(number: int, fraction: float, color: str) -> str:
     if not number:
         return '<td class="none">·</td>'
-    tint = f"color-mix(in srgb,var(--{colour}) {15 + 60 * math.sqrt(fraction):.0f}%,var(--card))"
+    tint = f"color-mix(in srgb,var(--{color}) {15 + 60 * math.sqrt(fraction):.0f}%,var(--card))"
     return f'<td style="background:{tint}">{number}</td>'
 
 

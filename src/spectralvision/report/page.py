@@ -7,13 +7,14 @@ the caller escapes what comes from data with `escape` or `short_name`.
 
 import re
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
 from spectralvision.report.text import MAX_NAME, escape, shorten
 
+MAX_LISTED_CLASSES = 20  # at both ends of a table
 MAX_VALUE = 300  # characters of a setting
 HASH = re.compile("[0-9a-f]{16,}")
 
@@ -92,6 +93,21 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], numeric: Iterable[
     top = f"<thead><tr>{cells('th', head)}</tr></thead>" if head else ""
     body = "".join(f"<tr>{cells('td', row)}</tr>" for row in rows)
     return f'<div class="scroll"><table>{top}<tbody>{body}</tbody></table></div>'
+
+
+def ranked_classes(order: Sequence[int], build: Callable[[Iterable[int]], str], metric: str) -> str:
+    """Return a table of classes, or of the best and the worst where there are many.
+
+    Args:
+        order: The classes, best first.
+        build: Returns a table of some of them.
+        metric: By which they are ordered.
+    """
+    if len(order) <= 2 * MAX_LISTED_CLASSES:
+        return build(order)
+    worst, best = build(order[::-1][:MAX_LISTED_CLASSES]), build(order[:MAX_LISTED_CLASSES])
+    html = f"<h3>Lowest {metric}</h3>{worst}\n<h3>Highest {metric}</h3>{best}\n"
+    return html + details(f"All {len(order)} classes, by {metric}", build(order))
 
 
 def facts_table(values: Mapping[str, Any], hidden: Iterable[str] = ()) -> str:

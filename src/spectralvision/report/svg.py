@@ -1,7 +1,7 @@
 """Draw thumbnails as `data:` URIs and line charts as inline SVG, for a page without external files.
 
-Colours come from the page's style sheet (classes `series0`, `series1`), so that charts follow the
-light and dark colour schemes.
+Colors come from the page's style sheet (classes `series0`, `series1`), so that charts follow the
+light and dark color schemes.
 """
 
 import base64

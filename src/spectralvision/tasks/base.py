@@ -74,6 +74,10 @@ class Task(ABC):
     """Options of `evaluate` besides the common ones."""
     predict_options: ClassVar[type] = NoOptions
     """Options of `predict` besides the common ones."""
+    file_columns: ClassVar[tuple[str, ...]] = ()
+    """The last of `columns`, if they are for files only, as too long for a terminal."""
+    inference_batch: ClassVar[int] = 64
+    """Images that `--batch-size auto` of `evaluate` and `predict` stands for."""
     batch_limits: ClassVar[tuple[int, int]] = (16, 128)
     """The least and the most images that `--batch-size auto` stands for."""
     smallest_sizes: ClassVar[tuple[int, int]] = (64, 128)

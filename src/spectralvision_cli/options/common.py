@@ -33,8 +33,8 @@ class VerbOptions:
 class ComputeOptions(VerbOptions):
     """How inference runs."""
 
-    batch_size: int = 64
-    """Images per batch."""
+    batch_size: int | Literal["auto"] = "auto"
+    """Images per batch; auto: 64 for classification, else 8."""
     workers: int | Literal["auto"] = "auto"
     """Number of data-loading workers; auto: one per core, at most 8, none for tiny images."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"

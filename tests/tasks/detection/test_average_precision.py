@@ -87,6 +87,30 @@ def test_crowds_count_neither_as_missed_nor_as_false():
     assert float(metric.compute()["map"]) == pytest.approx(1)
 
 
+def test_objects_without_a_mask_do_not_count_for_masks():
+    """They are neither missed nor, where they are found, false; boxes count as ever."""
+    objects = two_objects()
+    objects = objects._replace(segments=[objects.segments[0], None])
+    boxes = [[0, 0, 10, 10], [20, 20, 30, 30]]
+    masks = [rectangle(0, 0, 10, 10), rectangle(20, 20, 30, 30)]
+    for found in ((0,), (1, 0)):
+        metric = AveragePrecision(with_masks=True)
+        one = detections(
+            [boxes[place] for place in found],
+            [0] * len(found),
+            [0.9, 0.8][: len(found)],
+            masks=[masks[place] for place in found],
+        )
+        metric.update([one], [objects])
+        details = metric.details()
+        assert details["mask_"].values["map"] == pytest.approx(1)
+        expected = ONE_MISS if len(found) == 1 else 1
+        assert details[""].values["map"] == pytest.approx(expected)
+    metric = AveragePrecision(with_masks=True)
+    metric.update([one], [objects._replace(segments=[None, None])])
+    assert metric.details()["mask_"].values["map"] is None
+
+
 def test_max_dets():
     boxes = [[40, 0, 50, 10], [0, 0, 10, 10], [20, 20, 30, 30]]
     for number, expected in ((1, 0.0), (2, 51 / 101 / 2), (3, 2 / 3)):

@@ -86,9 +86,11 @@ def test_predict_on_the_data_set(run, scenes, capsys):
     code, out, _ = call(capsys, *words, "--csv", "--min-score", "1")
     head, *rows = csv.reader(out.splitlines())
     assert code == 0
-    assert head == ["image", "label", "objects", "score"]
+    assert head == ["image", "label", "objects", "score", "boxes"]
     assert len(rows) == 4
-    assert rows[0][1:] == ["3 disc", "none", ""]
+    assert rows[0][1:] == ["3 disc", "none", "", "[]"]
+    code, out, _ = call(capsys, *words, "--min-score", "1")
+    assert out.splitlines()[0].split() == ["image", "label", "objects", "score"]
 
 
 def test_predictions_have_the_image_ids_of_the_data_set(run, scenes, tmp_path, capsys):

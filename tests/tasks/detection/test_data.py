@@ -22,6 +22,7 @@ from tests.helpers.detection import (
     no_objects,
     objects_of,
     scene_data,
+    scene_images,
     tiny_detector,
 )
 
@@ -76,6 +77,12 @@ def test_categories_are_found_below_views():
     data, _ = check_data(scene_data(), CONFIG)
     assert find_categories(data.split("train"), 2) == CATEGORIES
     assert find_categories(Scenes(range(2)), 2) == (1, 2)
+
+
+def test_classes_that_a_file_does_not_have_get_free_categories():
+    images = scene_images(range(2))
+    images.categories = (-1, 7, -1)
+    assert find_categories(images, 3) == (8, 7, 9)
 
 
 def test_classes_are_matched_by_name():

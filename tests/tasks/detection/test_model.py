@@ -42,6 +42,10 @@ def test_damaged_runs_are_rejected(tmp_path):
     write_json(tmp_path / "config.json", config | {"architecture": "affnet_t"})
     with pytest.raises(UserError, match=r"the weights in .* cannot be used"):
         load_model(str(tmp_path))
+    for categories in ([3], [3, 3], [3, 7, 8]):
+        write_json(tmp_path / "config.json", config | {"categories": categories})
+        with pytest.raises(UserError, match="2 classes, but the categories"):
+            load_model(str(tmp_path))
     with pytest.raises(UserError, match="is not a run of detection"):
         load_model(str(tmp_path / "missing"))
 
@@ -76,6 +80,12 @@ def test_a_detector_is_a_start(tmp_path):
     differing = {key for key, value in known.items() if not torch.equal(value, own[key])}
     assert differing
     assert all("classification_head" in key for key in differing)
+
+
+def test_a_network_of_one_size_is_rejected():
+    config = DetectionConfig(data="scenes", model="swin_tiny_patch4_window7_224", input_size=224)
+    with pytest.raises(UserError, match=r"does not take 96 x 64 pixels .*such as affnet_t"):
+        build_model(config, scene_data())
 
 
 def test_sizes_suit_the_images():

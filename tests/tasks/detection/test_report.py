@@ -105,6 +105,8 @@ def test_errors_of_an_image():
         (400, 400),
     )
     # the first object twice, the second with another class, and on the crowd
+    small = detections([[210, 210, 230, 230]], [1], [0.5], (400, 400))
+    assert count_errors(small, objects) == ImageErrors(found=0, missed=2, false=0)
     assert count_errors(found, objects) == ImageErrors(found=1, missed=1, false=2)
     assert count_errors(found, annotated([], [])) == ImageErrors(0, 0, 4)
     assert count_errors(detections([], [], []), objects_of(2)) == ImageErrors(0, 3, 0)

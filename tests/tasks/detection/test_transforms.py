@@ -41,7 +41,7 @@ def test_sides(size, expected):
     assert square(Image.new("RGB", size[::-1]), 0)[0].pixels.shape == (3, 96, 96)
 
 
-def test_pixels_are_normalised():
+def test_pixels_are_normalized():
     values = {"mean": (0.5, 0.0, 0.0), "std": (0.25, 1.0, 1.0), "interpolation": "bicubic"}
     transform = EvalTransform(settings(), values)
     pixels = transform(Image.new("RGB", (64, 48), (255, 0, 51)), 0)[0].pixels

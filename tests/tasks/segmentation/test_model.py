@@ -1,6 +1,7 @@
 """Decoders, output strides and run folders of segmentation models."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -173,6 +174,28 @@ def test_it_starts_from_a_classifier_and_from_a_segmentation_run(data, tmp_path)
             assert torch.equal(again.state_dict()[name], value), name
     with pytest.raises(UserError, match="use the decoder of that run"):
         build(data, str(tmp_path / "run"), decoder="unet", input_size=64)
+
+
+@pytest.mark.parametrize("decoder", ["deeplabv3", "fpn"])
+def test_other_classes_have_new_weights(decoder, data, tmp_path):
+    model, _ = build(data, decoder=decoder, input_size=64)
+    segmentation.save_model(model, tmp_path)
+    others = replace(data, classes=("background", "triangle", "disc"))
+    again, _ = build(others, str(tmp_path), decoder=decoder, input_size=64, seed=1)
+    known, own = model.state_dict(), again.state_dict()
+    differing = {
+        name
+        for name, value in known.items()
+        if not torch.equal(own[name], value) and not name.startswith("auxiliary")
+    }
+    head = "decoder.classifier." if decoder == "deeplabv3" else "body.segmentation_head."
+    assert f"{head}{'weight' if decoder == 'deeplabv3' else '0.weight'}" in differing
+    assert all(name.startswith(head) for name in differing)
+
+
+def test_a_network_of_one_size_is_rejected(data):
+    with pytest.raises(UserError, match=r"does not take 96 x 64 pixels .*such as affnet_t"):
+        build(data, "vit_tiny_patch16_224", decoder="dpt", output_stride=16, input_size=64)
 
 
 def test_a_classifier_with_arguments_is_a_start(data, tmp_path):

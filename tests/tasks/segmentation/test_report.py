@@ -1,5 +1,7 @@
 """The report of a segmentation run with few and with many classes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -36,6 +38,7 @@ def report_data(number, images=60):
         classes=[f"class {index}" for index in range(number)],
         confusion=confusion,
         image_mious=rng.random(images),
+        image_pixels=rng.integers(0, 3, (images, number)) * (np.arange(number) < number - 1),
         train_pixels=train_pixels,
         images={"train": 100, "val": images},
         worst=[picture(index) for index in range(4)],
@@ -71,6 +74,16 @@ def test_any_number_of_classes(number):
     assert f"1 class without validation pixels: class {number - 1}." in caveats
     assert f"1 class without training pixels: class {number - 1}." in caveats
     assert "Hold out" not in caveats
+
+
+def test_sizes_are_of_the_images_with_the_class():
+    data = replace(
+        report_data(2, images=4), image_pixels=np.array([[10, 0], [0, 0], [6, 4], [2, 8]])
+    )
+    _, page = render(data)
+    rows = page.sections["sizes"].rows
+    assert [row[:3] for row in rows[1:]] == [["class 0", "3", "60.00%"], ["class 1", "2", "60.00%"]]
+    assert rows[1][4] == "28.00% to 92.00%"
 
 
 def test_few_images_are_a_caveat():

@@ -124,7 +124,7 @@ def test_predict(run, scenes, tmp_path, capsys):
         assert sum(fractions.values()) == pytest.approx(1)
         picture = tmp_path / "pictures" / file.replace(".png", ".jpg")
         assert read(picture).size == size[::-1]
-    assert not list(tmp_path.glob("masks/.*"))
+    assert [path.name for path in tmp_path.glob("masks/.*")] == [".predictions"]
 
     code, out, _ = call(capsys, *words, "--csv", "--batch-size", "1")
     rows = list(csv.DictReader(out.splitlines()))
@@ -227,11 +227,13 @@ def test_a_classifier_is_no_segmentation_run(run, scenes, tmp_path, capsys):
 
 @pytest.mark.slow
 def test_two_processes_count_every_pixel_once(run, scenes, capsys):
-    words = ["evaluate", "--model", run, "--data", scenes, "--split", "train", "--json", *COMPUTE]
+    words = ["evaluate", "--model", run, "--data", scenes, "--split", "train", "--json", *COMPUTE,
+             "--per-class"]  # fmt: skip
     one = json.loads(call(capsys, *words)[1])
     two = json.loads(call(capsys, *words, "--devices", "2", "--batch-size", "2")[1])
     assert two["miou"] == pytest.approx(one["miou"], abs=1e-6)
     assert two["images"] == one["images"] == 10
+    assert two["per_class"] == one["per_class"]
 
 
 @pytest.mark.slow

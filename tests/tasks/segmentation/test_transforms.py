@@ -57,6 +57,16 @@ def test_what_is_outside_of_the_image_is_ignored():
     assert pixels[:, 20:].abs().max() < 0.02  # the mean color
 
 
+def test_long_strips_are_limited():
+    """A strip of 1000 x 1 pixels would have 256,000 pixels on its longer side."""
+    pixels, _ = EvalTransform(64, PLAIN)(*sample(1, 1000))
+    assert pixels.pixels.shape == (3, 1, 512)
+    pixels, _ = EvalTransform(64, PLAIN)(*sample(10, 60))
+    assert pixels.pixels.shape == (3, 64, 384)
+    settings = AugmentationConfig(min_scale=2.0, max_scale=2.0)
+    assert TrainTransform(settings, 64, 64, PLAIN)(*sample(1, 1000))[0].shape == (3, 64, 64)
+
+
 def test_a_sample_depends_on_the_seed_alone():
     transform = TrainTransform(AugmentationConfig(rotation=10.0), 32, 32, PLAIN)
     found = []

@@ -45,7 +45,7 @@ class AveragePrecision(Metric):
 
     Args:
         with_masks: Whether masks are predicted.
-        max_dets: Most detections per image that count.
+        max_dets: Maximum number of detections per image.
     """
 
     full_state_update = False
@@ -83,31 +83,32 @@ class AveragePrecision(Metric):
 
     def details(self) -> dict[str, Precision]:
         """Return all there is, by `KINDS`."""
+        images = self.all_images()
         kinds = KINDS if self.with_masks else {"": "bbox"}
-        names: Any = tuple(kinds.values())
+        return {prefix: self._of_kind(kind, images) for prefix, kind in kinds.items()}
+
+    def _of_kind(self, kind: Any, images: Sequence[tuple[Detections, Objects]]) -> Precision:
         metric = MeanAveragePrecision(
-            iou_type=names,
+            iou_type=kind,
             backend="faster_coco_eval",
             max_detection_thresholds=[1, min(10, self.max_dets), self.max_dets],
             extended_summary=True,
         )
         metric.warn_on_many_detections = False
-        for found, objects in self.all_images():
-            metric.update([_to_prediction(found, self.with_masks)],
-                          [_to_target(objects, self.with_masks)])  # fmt: skip
-        values = metric.compute()
-        return {
-            prefix: _read(values, f"{kind}_" if len(kinds) > 1 else "")
-            for prefix, kind in kinds.items()
-        }
+        with_masks = kind == "segm"
+        for found, objects in images:
+            metric.update([_to_prediction(found, with_masks)], [_to_target(objects, with_masks)])
+        return _read(metric.compute())
 
 
-def _read(values: dict[str, Any], prefix: str) -> Precision:
+def _read(values: dict[str, Any]) -> Precision:
     """Return the metrics of one kind from torchmetrics' result."""
-    numbers = {name: float(values[f"{prefix}{name}"]) for name in NAMES}
-    precision = values[f"{prefix}precision"][..., 0, -1].numpy()  # (10, 101, K)
-    labels = values["classes"].reshape(-1).tolist()
-    curves = {label: precision[..., place] for place, label in enumerate(labels)}
+    numbers = {name: float(values[name]) for name in NAMES}
+    curves = {}
+    if "precision" in values:  # (10, 101, K, areas, limits); without any objects it is missing
+        precision = values["precision"][..., 0, -1].numpy()
+        labels = values["classes"].reshape(-1).tolist()
+        curves = {label: precision[..., place] for place, label in enumerate(labels)}
     return Precision(
         {name: None if number < 0 else number for name, number in numbers.items()},
         {label: curve for label, curve in curves.items() if (curve >= 0).all()},
@@ -128,15 +129,22 @@ def _to_prediction(found: Detections, with_masks: bool) -> dict[str, Tensor]:
 
 
 def _to_target(objects: Objects, with_masks: bool) -> dict[str, Tensor]:
+    """Return an image's objects; for masks, those with a box only are left out like crowds."""
+    ignored = objects.is_crowd.copy()
     one = {
         "boxes": to_boxes(objects),
         "labels": torch.from_numpy(objects.labels),
-        "iscrowd": torch.from_numpy(objects.is_crowd.astype(np.int64)),
         "area": torch.from_numpy(objects.areas),
     }
     if with_masks:
-        one["masks"] = _stack(decode_masks(objects), objects.size)
-    return one
+        masks = decode_masks(objects)
+        for place, segment in enumerate(objects.segments):
+            if segment is None:
+                left, top, right, bottom = objects.boxes[place].round().astype(int)
+                masks[place, top:bottom, left:right] = True
+                ignored[place] = True
+        one["masks"] = _stack(masks, objects.size)
+    return one | {"iscrowd": torch.from_numpy(ignored.astype(np.int64))}
 
 
 def _stack(masks: Any, size: tuple[int, int]) -> Tensor:

@@ -11,6 +11,8 @@ from spectralvision.tasks.train_config import TrainConfig
 if TYPE_CHECKING:
     from spectralvision.data.splits import Data
 
+SQUARE, WITH_MASKS = ("ssdlite",), ("mask_rcnn",)
+"""Detectors of images that are stretched to squares; detectors that predict masks."""
 DetectorName = Literal["ssdlite", "retinanet", "fcos", "faster_rcnn", "mask_rcnn"]
 MAX_SHORT_SIDE, MAX_LONG_SIDE = 800, 1333
 MAX_SQUARE_SIDE = 320
@@ -27,7 +29,7 @@ class DetectionAugmentation:
     hflip: float | Auto = "auto"
     """Probability of a horizontal flip (auto: 0.5)."""
     min_scale: float = 0.7
-    """Least factor on the size of a training image, drawn for each image: multi-scale training."""
+    """Smallest random factor on the size of a training image: multi-scale training."""
     max_scale: float = 1.4
     """Largest such factor; what is larger than without it is cropped at random. 0.1 to 2 is
     large-scale jitter."""
@@ -100,9 +102,9 @@ class DetectionConfig(TrainConfig):
     @property
     def has_masks(self) -> bool:
         """Whether instance masks are trained."""
-        return self.detector == "mask_rcnn"
+        return self.detector in WITH_MASKS
 
     @property
     def is_square(self) -> bool:
         """Whether images are stretched to squares."""
-        return self.detector == "ssdlite"
+        return self.detector in SQUARE

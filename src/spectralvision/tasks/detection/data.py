@@ -1,5 +1,6 @@
 """The images of a detector: which can be used, what is in them, and what the user should know."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 
@@ -145,9 +146,15 @@ def find_categories(images: Images | Stream, num_classes: int) -> tuple[int, ...
     """Return the number of each class in the annotation files; from 1 where there are none."""
     while isinstance(images, WrappedImages):
         if isinstance(images, ObjectImages):
-            return images.categories
+            return _number_missing(images.categories)
         images = images.base
     return tuple(range(1, num_classes + 1))
+
+
+def _number_missing(categories: Sequence[int]) -> tuple[int, ...]:
+    """Return category numbers, where those of classes that a file does not have are negative."""
+    free = itertools.count(max(categories) + 1)
+    return tuple(number if number >= 0 else next(free) for number in categories)
 
 
 def match_classes(data: Data, model: Detector, name: str) -> Data:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 
 from spectralvision.engine.optimizer import find_undecayed
+from spectralvision.tasks.detection.config import SQUARE, WITH_MASKS
 from spectralvision.tasks.detection.detectors import (
     SIZE_DIVISIBLE,
     WITH_BACKGROUND,
@@ -29,7 +30,7 @@ class SizedImage(NamedTuple):
     """An image as the detector takes it."""
 
     pixels: Tensor
-    """(3, h, w) normalised."""
+    """(3, h, w) normalized."""
     size: tuple[int, int]
     """(H, W) of the original in pixels."""
 
@@ -69,7 +70,7 @@ class DetectorSettings:
     @property
     def is_square(self) -> bool:
         """Whether images are stretched to squares."""
-        return self.detector == "ssdlite"
+        return self.detector in SQUARE
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields."""
@@ -77,7 +78,7 @@ class DetectorSettings:
 
 
 class Detector(nn.Module):
-    """A detector of torchvision's over a network of timm's.
+    """A torchvision detector over a timm network.
 
     In evaluation only images of the same padded size are in one batch, so that a result does not
     depend on the other images.
@@ -109,7 +110,7 @@ class Detector(nn.Module):
             settings.input_size,
         )
         self.first_label = int(settings.detector in WITH_BACKGROUND)
-        self.has_masks = settings.detector == "mask_rcnn"
+        self.has_masks = settings.detector in WITH_MASKS
 
     @property
     def head_name(self) -> str:
@@ -122,13 +123,18 @@ class Detector(nn.Module):
 
     @property
     def backbone(self) -> nn.Module:
-        """The network of timm's."""
+        """The timm network."""
         network: nn.Module = self.net.backbone.maps.network
         return network
 
     def set_max_detections(self, number: int) -> None:
-        """Set the most objects to find in an image."""
+        """Set the maximum number of objects to find in an image."""
         result_owner(self.net).detections_per_img = number
+
+    def lower_min_score(self, score: float) -> None:
+        """Find objects with at least this score too."""
+        owner = result_owner(self.net)
+        owner.score_thresh = min(owner.score_thresh, score)
 
     def compile(self, **options: Any) -> None:
         """Compile the network; what follows depends on what is found."""

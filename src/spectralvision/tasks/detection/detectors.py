@@ -40,7 +40,7 @@ SSD_RATIOS = [[2, 3]] * 5 + [[2]]
 class Padding(GeneralizedRCNNTransform):
     """Put images of several sizes into one batch, with zeros at the right and at the bottom.
 
-    Our own transform has resized and normalised them; boxes are returned as they are predicted.
+    Our own transform has resized and normalized them; boxes are returned as they are predicted.
     """
 
     def __init__(self) -> None:
@@ -60,7 +60,7 @@ class Padding(GeneralizedRCNNTransform):
 
 
 def build_net(kind: str, network: nn.Module, num_classes: int, channels: int, size: int) -> Any:
-    """Return a detector of torchvision that takes images of its size, normalised.
+    """Return a detector of torchvision that takes images of its size, normalized.
 
     Args:
         kind: A row of the table above.
@@ -90,9 +90,9 @@ def result_owner(net: Any) -> Any:
 
 
 def dense_outputs(net: Any, images: Tensor) -> Any:
-    """Return what a detector computes for (B, 3, H, W) images whatever is in them.
+    """Return the raw outputs for (B, 3, H, W) images, before any selection of boxes.
 
-    Those with region proposals: also the head of boxes on 1,000 regions of each image.
+    With region proposals, those of the head of boxes are for 1,000 regions of each image.
     """
     features = net.backbone(images)
     maps = list(features.values())

@@ -1,17 +1,19 @@
 """The model of a detector: built for a data set, saved, and loaded."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from spectralvision.data.images import estimate_median_side
 from spectralvision.data.splits import Data
 from spectralvision.engine import model_io
 from spectralvision.engine.weights_io import (
+    load_matching,
     load_weights,
     network_arguments,
     read_config,
@@ -33,6 +35,10 @@ SIZE_STEP = 32
 """Automatic input sizes are multiples of it, in pixels."""
 SMALLEST_SIDE = 64
 """Of an automatic input size."""
+OTHER_SIZE = (96, 64)
+"""Width and height of an image that a network of any size takes."""
+CLASS_PARTS = ("cls_logits", "cls_score", "bbox_pred", "mask_fcn_logits", "classification_head")
+"""Parts of the names of weights of single classes."""
 
 
 def build_model(
@@ -71,7 +77,8 @@ def build_model(
     model.model_args = model_args
     model_io.describe(model, data.classes, size)
     if start and is_new:
-        _load_matching(model, config.model, list(data.classes))
+        _load_start(model, config.model, data.classes)
+    _check_shapes(model, config.model)
     return model.to(memory_format=torch.channels_last), config  # type: ignore[call-overload]
 
 
@@ -122,7 +129,10 @@ def load_model(name: str) -> Detector:
         classes = [str(one) for one in config["label_names"]]
         model_args = network_arguments(config, name)
         network = _load_network(str(config["architecture"]), settings.input_size, **model_args)
-        model = Detector(network, settings, [int(one) for one in config["categories"]])
+        categories = [int(one) for one in config["categories"]]
+        if len(set(categories)) != len(classes):
+            raise ValueError(f"{len(classes)} classes, but the categories {categories}")
+        model = Detector(network, settings, categories)
         model.model_args = model_args
         model_io.describe(model, classes, settings.input_size)
         known = config["pretrained_cfg"]
@@ -148,29 +158,25 @@ def _read_start(name: str) -> dict[str, Any]:
     return config
 
 
+def _check_shapes(model: Detector, name: str) -> None:
+    """Raise `UserError` for a network that does not take images of all shapes."""
+    width, height = (model.settings.input_size,) * 2 if model.settings.is_square else OTHER_SIZE
+    problem = model_io.check_forward(model, height, width)
+    if problem:
+        raise UserError(
+            f"{name} with --detector {model.settings.detector} does not take {width} x {height} "
+            f"pixels ({problem}): use a network that takes images of any size, such as affnet_t."
+        )
+
+
 def _load_network(name: str, size: int, pretrained: bool = False, **options: Any) -> nn.Module:
     """Return a network of feature maps."""
     options |= {"features_only": True, "img_size": size}
     return model_io.load_model(name, pretrained=pretrained, num_classes=0, **options)
 
 
-def _load_matching(model: Detector, name: str, classes: list[str]) -> None:
-    """Load what has the same shape of a detector's weights, class scores only for its classes."""
-    config, state = read_weights(name, TASK)
-    own = model.state_dict()
-    fitting: dict[str, Tensor] = {
-        key: value
-        for key, value in state.items()
-        if key in own and own[key].shape == value.shape
-    }  # fmt: skip
-    if config.get("label_names") != classes:
-        fitting = {key: value for key, value in fitting.items() if not _is_of_classes(key)}
-    if not any(key.startswith("net.backbone.") for key in fitting):
+def _load_start(model: Detector, name: str, classes: Sequence[str]) -> None:
+    """Load the weights of another detector; those of single classes only for the same ones."""
+    loaded = load_matching(model, name, TASK, classes, CLASS_PARTS)
+    if not any(key.startswith("net.backbone.") for key in loaded):
         raise UserError(f"the weights in {name} do not fit its own architecture.")
-    model.load_state_dict(fitting, strict=False)
-
-
-def _is_of_classes(key: str) -> bool:
-    """Return whether a weight belongs to the scores, boxes or masks of single classes."""
-    parts = ("cls_logits", "cls_score", "bbox_pred", "mask_fcn_logits", "classification_head")
-    return any(part in key for part in parts)

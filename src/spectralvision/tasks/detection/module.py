@@ -30,7 +30,7 @@ class DetectionModule(TrainModule):
     Args:
         model: The detector.
         seed: Of the model's own random draws.
-        max_dets: Most detections per image that count.
+        max_dets: Maximum number of detections per image.
     """
 
     model: Detector

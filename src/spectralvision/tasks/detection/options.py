@@ -10,7 +10,7 @@ class EvaluateOptions:
     """Options of `evaluate` for detectors."""
 
     max_dets: int = 100
-    """Most objects per image that count, those with the highest scores: COCO's maxDets."""
+    """Maximum number of detections per image, those with the highest scores: COCO's maxDets."""
     per_class: bool = False
     """Also print the average precision of each class."""
 
@@ -27,6 +27,9 @@ class PredictOptions:
     """Lowest score of an object that is shown."""
     pictures: str | None = None
     """Folder for a copy of each image with boxes, names, scores and masks drawn on it."""
+    masks: str | None = None
+    """Folder for a PNG per image with the number of the object in each pixel, from 1 for the
+    highest score, and 0 for none. For mask_rcnn."""
 
     def check(self) -> None:
         """Raise `UserError` for a value that cannot work."""

@@ -5,15 +5,17 @@ from collections.abc import Callable, Iterable
 from typing import Any, TextIO
 
 import numpy as np
+from PIL import Image
 from torch import nn
 
 from spectralvision.data.images import Images
+from spectralvision.engine.indexed_images import indexed, palette
 from spectralvision.engine.model_io import label_titles
 from spectralvision.engine.picture_files import PictureFolder
-from spectralvision.runs import require_extra
+from spectralvision.runs import UserError, require_extra
 from spectralvision.tasks.base import FileWriter, Row
 from spectralvision.tasks.detection.data import describe_counts
-from spectralvision.tasks.detection.detector import Detections, Detector
+from spectralvision.tasks.detection.detector import Detections, Detector, decode_mask
 from spectralvision.tasks.detection.draw import draw_objects
 from spectralvision.tasks.detection.options import PredictOptions
 
@@ -26,30 +28,37 @@ class ObjectPredictor(nn.Module):
 
     def __init__(self, model: Detector, min_score: float) -> None:
         super().__init__()
+        model.lower_min_score(min_score)
         self.model, self.min_score = model, min_score
 
     def forward(self, images: Any) -> list[Detections]:
         return [found.above(self.min_score) for found in self.model(images)]
 
 
-def check_options(options: PredictOptions) -> None:
+def check_options(model: Detector, options: PredictOptions) -> None:
     """Raise `UserError` for options that cannot work."""
     options.check()
+    if options.masks is not None and not model.has_masks:
+        raise UserError(
+            f"--masks needs a model with instance masks (mask_rcnn), but this one is "
+            f"{model.head_name}: leave --masks out."
+        )
     if options.pictures is not None:
         require_extra("dense", "supervision")
 
 
 def build_rows(model: Detector, outputs: list[Detections]) -> list[Row]:
-    """Return a row for each image: its objects as text, and the highest score."""
+    """Return a row for each image: its objects as text, the highest score, and the boxes."""
     titles = label_titles(model)
     rows = []
     for found in outputs:
         labels = found.labels.tolist()
         scores = [round(score, 6) for score in found.scores.tolist()]
         counts = np.bincount(labels, minlength=len(titles)).tolist()
-        cells = [describe_counts(counts, titles), scores[0] if scores else None]
-        record = {"size": list(found.size), "objects": _to_records(found, titles, scores)}
-        rows.append(Row(record, cells, found))
+        objects = _to_records(found, titles, scores)
+        boxes = [{key: one[key] for key in ("class", "score", "box")} for one in objects]
+        cells = [describe_counts(counts, titles), scores[0] if scores else None, json.dumps(boxes)]
+        rows.append(Row({"size": list(found.size), "objects": objects}, cells, found))
     return rows
 
 
@@ -72,15 +81,33 @@ def write_coco(records: Records, model: Detector, file: TextIO) -> None:
     file.write(f',\n"categories": {json.dumps(categories)}}}\n')
 
 
-def picture_writer(model: Detector, folder: str) -> FileWriter:
-    """Return what writes an image with its objects drawn on it into a folder."""
-    pictures = PictureFolder(folder, ".jpg")
+def file_writer(model: Detector, options: PredictOptions) -> FileWriter | None:
+    """Return what writes the picture and the masks of an image; None if neither is wanted."""
+    if options.masks is None and options.pictures is None:
+        return None
+    masks = None if options.masks is None else PictureFolder(options.masks)
+    pictures = None if options.pictures is None else PictureFolder(options.pictures, ".jpg")
     titles = label_titles(model)
 
-    def write(images: Images, index: int, prediction: Any) -> None:
-        pictures.save(draw_objects(images.image(index), prediction, titles), images, index)
+    def write(images: Images, index: int, prediction: Detections) -> None:
+        if masks is not None:
+            masks.save(number_objects(prediction), images, index)
+        if pictures is not None:
+            pictures.save(draw_objects(images.image(index), prediction, titles), images, index)
 
     return write
+
+
+def number_objects(found: Detections) -> Image.Image:
+    """Return an image with the number of the object in each pixel.
+
+    The object with the highest score has the number 1 and lies on top; 0 is none.
+    """
+    runs = found.masks or []
+    numbers = np.zeros(found.size, np.int64)
+    for place in reversed(range(len(runs))):
+        numbers[decode_mask(runs[place])] = place + 1
+    return indexed(numbers, np.concatenate([np.zeros((1, 3)), palette(len(runs))]))
 
 
 def _to_records(found: Detections, titles: list[str], scores: list[float]) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Feature maps for detectors: a network of timm's with a feature pyramid, or with SSD's layers."""
+"""Feature maps for detectors: a timm network with a feature pyramid, or with SSD's layers."""
 
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ SSD_CHANNELS = (512, 256, 256, 128, 128, 64)
 
 
 class TimmMaps(nn.Module):
-    """The maps of a network of timm's at some strides.
+    """The maps of a timm network at some strides.
 
     Args:
         network: Made with `features_only=True`.

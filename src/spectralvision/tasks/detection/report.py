@@ -11,11 +11,11 @@ from spectralvision.report import Card, Findings, Section
 from spectralvision.report.page import (
     bar,
     columns,
-    details,
     figure,
     image,
     note,
     picture_rows,
+    ranked_classes,
     short_name,
     table,
     tiles,
@@ -31,8 +31,6 @@ from spectralvision.tasks.detection.report_data import (
     collect_report_data,
 )
 
-MAX_LISTED_CLASSES = 20
-"""Best and worst classes of a table that would be longer than both."""
 SIZES = {"up to 16": 16, "16 to 32": 32, "32 to 64": 64, "64 to 96": 96, "96 to 192": 192,
          "192 to 384": 384, "more than 384": float("inf")}  # fmt: skip
 """Name -> largest root of the area of an object, in pixels."""
@@ -161,12 +159,7 @@ def _classes_section(data: ReportData) -> Section:
         rows = [_class_row(data, label) for label in labels]
         return table(head, rows, numeric=[1, *range(3, len(head))])
 
-    if len(order) <= 2 * MAX_LISTED_CLASSES:
-        return Section("classes", "Metrics per class", html + build(order))
-    html += f"<h3>Lowest AP</h3>{build(order[::-1][:MAX_LISTED_CLASSES])}"
-    html += f"<h3>Highest AP</h3>{build(order[:MAX_LISTED_CLASSES])}"
-    html += details(f"All {len(order)} classes, by AP", build(order))
-    return Section("classes", "Metrics per class", html)
+    return Section("classes", "Metrics per class", html + ranked_classes(order, build, "AP"))
 
 
 def _class_row(data: ReportData, label: int) -> list[str]:

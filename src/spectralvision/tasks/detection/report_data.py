@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from PIL import Image
 from torch import Tensor
-from torchvision.ops import box_iou
+from torchvision.ops import box_area, box_iou
 
 from spectralvision.data.images import Images, spread_indices
 from spectralvision.data.loaders import build_inference_loader, collate_lists
@@ -141,22 +142,32 @@ def count_errors(found: Detections, objects: Objects) -> ImageErrors:
     """Return how many objects are found, missed, and found where there are none.
 
     Detections are taken by score; each finds the object of its class that it overlaps most, with an
-    IoU of at least 0.5. What lies on a crowd is neither found nor false.
+    IoU of at least 0.5. What lies on a crowd by half of its area is neither found nor false.
     """
-    overlaps = box_iou(found.boxes, to_boxes(objects)).numpy()
+    boxes = to_boxes(objects)
+    overlaps = box_iou(found.boxes, boxes).numpy()
     same = found.labels.numpy()[:, None] == objects.labels[None]
     overlaps = np.where(same & (overlaps >= MIN_IOU), overlaps, 0.0)
+    on_crowd = (same & objects.is_crowd & (_covered(found.boxes, boxes) >= MIN_IOU)).any(axis=1)
     is_free = ~objects.is_crowd
     hits = false = 0
-    for row in overlaps:
+    for row, is_ignored in zip(overlaps, on_crowd, strict=True):
         best = int((row * is_free).argmax()) if len(row) else 0
         if len(row) and row[best] * is_free[best] > 0:
             is_free[best] = False
             hits += 1
-        elif not (row * objects.is_crowd).any():
+        elif not is_ignored:
             false += 1
     total = int((~objects.is_crowd).sum())
     return ImageErrors(hits, total - hits, false)
+
+
+def _covered(boxes: Tensor, others: Tensor) -> np.ndarray:
+    """Return (N, M), the fraction of the area of each box that each of others (M, 4) covers."""
+    corners = torch.minimum(boxes[:, None, 2:], others[:, 2:])
+    sides = (corners - torch.maximum(boxes[:, None, :2], others[:, :2])).clamp_min(0)
+    covered: np.ndarray = (sides.prod(dim=-1) / box_area(boxes)[:, None].clamp_min(1e-9)).numpy()
+    return covered
 
 
 def _augmented(data: Data, model: Any, record: Mapping[str, Any]) -> list[tuple[str, list[str]]]:

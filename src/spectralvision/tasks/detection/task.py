@@ -54,7 +54,9 @@ class DetectionTask(Task):
         metric_title="box AP",
         metric_type="mAP",
     )
+    file_columns = ("boxes",)
     batch_limits = (4, 16)
+    inference_batch = 8
     small_model = "`spectralvision train detection --detector ssdlite`"
 
     # Data
@@ -144,19 +146,19 @@ class DetectionTask(Task):
     # Prediction
 
     def check_predict(self, model: Any, options: PredictOptions) -> None:
-        predict.check_options(options)
+        predict.check_options(model, options)
 
     def predictor(self, model: Any, options: PredictOptions) -> nn.Module:
         return predict.ObjectPredictor(model, options.min_score)
 
     def columns(self, options: PredictOptions) -> list[str]:
-        return predict.COLUMNS
+        return [*predict.COLUMNS, *self.file_columns]
 
     def rows(self, model: Any, outputs: Any, options: PredictOptions) -> list[Row]:
         return predict.build_rows(model, outputs)
 
     def file_writer(self, model: Any, options: PredictOptions) -> FileWriter | None:
-        return predict.picture_writer(model, options.pictures) if options.pictures else None
+        return predict.file_writer(model, options)
 
     def write_json(
         self, records: Callable[[], Iterable[dict[str, Any]]], model: Any, file: TextIO

@@ -55,7 +55,7 @@ class EvalTransform:
         return v2.functional.resize(image, list(size), interpolation=kind, antialias=True)
 
     def to_pixels(self, image: Image.Image) -> Tensor:
-        """Return (3, h, w) normalised."""
+        """Return (3, h, w) normalized."""
         tensor = v2.functional.to_dtype(v2.functional.pil_to_tensor(image), scale=True)
         normalized: Tensor = self.normalize(tensor)
         return normalized
@@ -102,7 +102,7 @@ class TrainTransform(EvalTransform):
         sample = _apply(lambda one: self.resize(one, scaled), sample)
         sample = _crop_at_random(sample, canvas)
 
-        # 3. Normalise, and fill up a square
+        # 3. Normalize, and fill up a square
         sample["image"] = tv_tensors.Image(self.to_pixels(sample["image"]))
         if self.settings.is_square:
             sample = _pad_at_random(sample, canvas)

@@ -49,9 +49,9 @@ class AugmentationConfig:
     hflip: float = 0.5
     """Probability of a horizontal flip."""
     min_scale: float = 0.5
-    """Least factor on the size of an image."""
+    """Smallest random factor on the size of an image."""
     max_scale: float = 2.0
-    """Largest factor on the size of an image."""
+    """Largest random factor on the size of an image."""
     distortion: float = 0.5
     """Probability of photometric distortion: brightness, contrast, saturation, hue."""
     rotation: float = 0.0

@@ -6,8 +6,8 @@ from dataclasses import asdict, replace
 import numpy as np
 
 from spectralvision.data.image_formats import describe_left_out
-from spectralvision.data.images import Images, Stream
-from spectralvision.data.masks import ReorderedMasks
+from spectralvision.data.images import Images, Stream, WrappedImages
+from spectralvision.data.masks import MaskImages, ReorderedMasks
 from spectralvision.data.scan_masks import validate_masks
 from spectralvision.data.splits import Data
 from spectralvision.data.thresholds import MIN_VAL_IMAGES
@@ -128,6 +128,15 @@ def match_classes(data: Data, classes: Sequence[str], owner: str) -> Data:
         assert isinstance(images, Images), "masks are read by index"
         splits[split] = ReorderedMasks(images, new_classes)
     return replace(data, classes=tuple(classes), splits=splits)
+
+
+def find_values(images: Images | Stream, number: int) -> list[int]:
+    """Return the value in the masks of each of so many classes; its number if that is unknown."""
+    while isinstance(images, WrappedImages):
+        if isinstance(images, MaskImages):
+            return images.values.of_classes(number)
+        images = images.base
+    return list(range(number))
 
 
 def _count(number: int, noun: str) -> str:

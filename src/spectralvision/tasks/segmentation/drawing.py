@@ -1,4 +1,4 @@
-"""Draw class maps over images, and as PNG with a palette."""
+"""Draw class maps over images."""
 
 from collections.abc import Sequence
 
@@ -6,20 +6,10 @@ import numpy as np
 from PIL import Image
 
 from spectralvision.data.masks import IGNORED
+from spectralvision.engine.indexed_images import palette
 
 OPACITY = 0.55
 IGNORED_COLOR = (128, 128, 128)
-
-
-def palette(number: int) -> np.ndarray:
-    """Return (number, 3) uint8 colors, those of Pascal VOC, without its black."""
-    indices = np.arange(1, number + 1)
-    colors = np.zeros((number, 3), np.uint8)
-    for shift in range(8):
-        for channel in range(3):
-            bit = indices >> (3 * shift + channel) & 1
-            colors[:, channel] |= (bit << (7 - shift)).astype(np.uint8)
-    return colors
 
 
 def overlay(image: Image.Image, classes: np.ndarray, names: Sequence[str]) -> Image.Image:
@@ -36,12 +26,3 @@ def overlay(image: Image.Image, classes: np.ndarray, names: Sequence[str]) -> Im
     plain = Image.fromarray(np.isin(classes, backgrounds))
     blended.paste(image, mask=plain)
     return blended
-
-
-def indexed(classes: np.ndarray, number: int) -> Image.Image:
-    """Return (H, W) classes as an image of their numbers, with colors for viewers up to 256."""
-    if number > 256:
-        return Image.fromarray(classes.astype(np.uint16))
-    image = Image.fromarray(classes.astype(np.uint8)).convert("L")
-    image.putpalette(palette(number).ravel().tolist())
-    return image

@@ -17,8 +17,9 @@ def collect_results(module: SegmentationModule, data: Data, per_class: bool) -> 
     names = ("miou", "pixel_accuracy", "mean_accuracy", "loss")
     results: dict[str, Any] = {name: metrics[name] for name in names}
     if per_class:
-        confusion: Any = module.metrics["pixels"].confusion
-        results["per_class"] = class_rows(confusion.cpu(), data.classes)
+        pixels: Any = module.metrics["pixels"]
+        with pixels.sync_context():  # over all ranks
+            results["per_class"] = class_rows(pixels.confusion.cpu(), data.classes)
     return results
 
 
@@ -36,8 +37,8 @@ def format_result(result: dict[str, Any]) -> list[tuple[str, str]]:
     """Return the lines (title, text) of one evaluation."""
     return [
         ("mIoU", f"{result['miou']:.2%}"),
-        ("pixels", f"{result['pixel_accuracy']:.2%} correct"),
-        ("classes", f"{result['mean_accuracy']:.2%} correct on average"),
+        ("accuracy", f"{result['pixel_accuracy']:.2%} of all pixels"),
+        ("", f"{result['mean_accuracy']:.2%} on average over the classes"),
     ]
 
 

@@ -1,6 +1,7 @@
 """Segmentation models: a backbone of timm and a decoder. Build them, save them, load them."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from spectralvision.data.images import estimate_median_side
 from spectralvision.data.splits import Data
 from spectralvision.engine import model_io
 from spectralvision.engine.weights_io import (
+    load_matching,
     load_weights,
     network_arguments,
     read_config,
@@ -20,6 +22,7 @@ from spectralvision.engine.weights_io import (
 )
 from spectralvision.runs import UserError, require_extra
 from spectralvision.tasks.segmentation.config import OUTPUT_STRIDES, SegmentationConfig
+from spectralvision.tasks.segmentation.data import find_values
 from spectralvision.tasks.segmentation.decoders import DeepLabV3, PSPNet
 from spectralvision.tasks.segmentation.segmenter import (
     SIZE_STEP,
@@ -35,6 +38,8 @@ AUTO_STRIDES = {"deeplabv3": 8, "pspnet": 8, "deeplabv3plus": 16, "pan": 16}
 SMALLEST_SIDES = {"pan": 128}
 """Of the images that a decoder takes, in pixels; 32 for the others."""
 MAX_AUTO_SIZE = 512
+CLASS_PARTS = ("classifier.", "segmentation_head.")
+"""Parts of the names of weights of single classes."""
 AUXILIARY = "auxiliary."
 """Of weights that only training uses."""
 
@@ -63,16 +68,20 @@ def build_model(
         architecture = str(known["architecture"])
         model = build_segmenter(config, architecture, data, network_arguments(known, config.model))
         if is_new:
-            _load_what_fits(model, config.model)
+            _load_start(model, config.model, data.classes)
     else:
         model_args = network_arguments(known, config.model)
         model = build_segmenter(config, config.model, data, model_args, is_new)
-    problem = model_io.check_forward(model, int(size))
-    if problem:
-        raise UserError(
-            f"{config.model} with --decoder {config.decoder} does not take {size} x {size} pixels "
-            f"({problem}): choose another --input-size or --decoder."
-        )
+    for width in (int(size), int(size) + SIZE_STEP):
+        problem = model_io.check_forward(model, int(size), width)
+        if problem:
+            cure = "another --input-size or --decoder"
+            if width > int(size):
+                cure = "a network that takes images of any size, such as affnet_t"
+            raise UserError(
+                f"{config.model} with --decoder {config.decoder} does not take {width} x {size} "
+                f"pixels ({problem}): use {cure}."
+            )
     return model, replace(config, output_stride=model.settings["output_stride"])
 
 
@@ -111,6 +120,7 @@ def build_segmenter(
         "decoder": config.decoder,
         "output_stride": stride,
         "short_side": config.short_side,
+        "values": find_values(data.split("train"), len(data.classes)),
         "model_args": model_args,
     }
     return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
@@ -238,6 +248,7 @@ def load_model(name: str) -> Segmenter:
             "decoder": str(config["decoder"]),
             "output_stride": int(config["output_stride"]),
             "short_side": None if short_side is None else int(short_side),
+            "values": _check_values(config.get("values", range(len(classes))), len(classes)),
             "model_args": network_arguments(config, name),
         }
         model = assemble(
@@ -266,16 +277,23 @@ def load_model(name: str) -> Segmenter:
     return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
-def _load_what_fits(model: Segmenter, name: str) -> None:
-    """Load the weights of a run whose names and shapes the model has; all of its backbone."""
-    _, state = read_weights(name, TASK)
-    own = model.state_dict()
-    fitting = {
-        key: value for key, value in state.items() if key in own and own[key].shape == value.shape
-    }
-    if not any(key.startswith(("backbone.", "body.encoder.")) for key in fitting):
+def _check_values(values: Sequence[Any], number: int) -> list[int]:
+    """Return the values of the classes in masks.
+
+    Raises:
+        ValueError: They are not so many different ones of 8 or 16 bits.
+    """
+    known = {int(value) for value in values}
+    if len(known) != number or len(values) != number or not known <= set(range(1 << 16)):
+        raise ValueError(f"{number} classes, but the values {list(values)}")
+    return [int(value) for value in values]
+
+
+def _load_start(model: Segmenter, name: str, classes: Sequence[str]) -> None:
+    """Load the weights of another run; those of single classes only for the same ones."""
+    loaded = load_matching(model, name, TASK, classes, CLASS_PARTS)
+    if not any(key.startswith(("backbone.", "body.encoder.")) for key in loaded):
         raise UserError(
             f"the backbone of {name} does not fit --decoder {model.settings['decoder']}: use the "
             "decoder of that run."
         )
-    model.load_state_dict(fitting, strict=False)

@@ -7,15 +7,16 @@ from spectralvision.runs import MAX_SIDE, UserError, check_ranges
 
 @dataclass(frozen=True, kw_only=True)
 class ViewOptions:
-    """How each image is looked at."""
+    """Test-time augmentation: scales, flip, sliding window."""
 
     scales: tuple[float, ...] = (1.0,)
-    """Factors on the size of the image; the probabilities of all are averaged."""
+    """Factors on the size to which images are resized (--short-side of training); the
+    probabilities of all are averaged."""
     flip: bool = False
     """Average the probabilities of each image and of its mirror image."""
     window: int | None = None
-    """Side of a square window in pixels that slides over the image by two thirds of its side.
-    Default: the whole image at once."""
+    """Side of a square window in pixels that slides over the resized image by two thirds of its
+    side. Default: the whole image at once."""
 
     def check(self) -> None:
         """Raise `UserError` for a value that cannot work."""
@@ -38,6 +39,7 @@ class PredictOptions(ViewOptions):
     """Options of `predict` for segmentation."""
 
     masks: str | None = None
-    """Folder for a PNG per image with the number of the class of each pixel, shown in colors."""
+    """Folder for a PNG per image with the value of the class in each pixel, as in the masks that
+    were trained on, shown in colors."""
     pictures: str | None = None
     """Folder for a picture per image with the classes drawn over it."""

@@ -9,11 +9,13 @@ from torch import Tensor, nn
 
 from spectralvision.data.images import Images
 from spectralvision.data.masks import IGNORED
+from spectralvision.engine.indexed_images import indexed, palette
 from spectralvision.engine.model_io import label_titles
 from spectralvision.engine.picture_files import PictureFolder
 from spectralvision.tasks.base import FileWriter, Row
-from spectralvision.tasks.segmentation.drawing import indexed, overlay
+from spectralvision.tasks.segmentation.drawing import overlay
 from spectralvision.tasks.segmentation.options import PredictOptions, ViewOptions
+from spectralvision.tasks.segmentation.segmenter import Segmenter
 from spectralvision.tasks.segmentation.transforms import SizedImage
 from spectralvision.tasks.segmentation.views import Viewer, classes_at
 
@@ -68,17 +70,20 @@ def describe_fractions(fractions: Mapping[str, float]) -> str:
     return ", ".join(listed[:MAX_LISTED]) + rest
 
 
-def file_writer(model: nn.Module, options: PredictOptions) -> FileWriter | None:
+def file_writer(model: Segmenter, options: PredictOptions) -> FileWriter | None:
     """Return what writes the mask and the picture of an image; None if neither is wanted."""
     if options.masks is None and options.pictures is None:
         return None
     masks = None if options.masks is None else PictureFolder(options.masks)
     pictures = None if options.pictures is None else PictureFolder(options.pictures, ".jpg")
     names = label_titles(model)
+    values = np.array(model.settings["values"])
+    colors = np.zeros((values.max() + 1, 3), np.uint8)
+    colors[values] = palette(len(names))
 
     def write(images: Images, index: int, classes: Any) -> None:
         if masks is not None:
-            masks.save(indexed(classes, len(names)), images, index)
+            masks.save(indexed(values[classes], colors), images, index)
         if pictures is not None:
             pictures.save(overlay(images.image(index), classes, names), images, index)
 

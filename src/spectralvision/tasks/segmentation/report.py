@@ -8,6 +8,7 @@ import torch
 
 from spectralvision.data.splits import Data
 from spectralvision.data.thresholds import MIN_VAL_IMAGES
+from spectralvision.engine.indexed_images import palette
 from spectralvision.report import Card, Findings, Section
 from spectralvision.report.confusion import (
     MAX_MAP_CLASSES,
@@ -17,18 +18,17 @@ from spectralvision.report.confusion import (
 )
 from spectralvision.report.page import (
     bar,
-    details,
     figure,
     image,
     note,
     picture_rows,
+    ranked_classes,
     short_name,
     table,
     tiles,
 )
 from spectralvision.report.text import escape, join_names, pluralize, shorten
 from spectralvision.runs import format_count, format_rate
-from spectralvision.tasks.segmentation.drawing import palette
 from spectralvision.tasks.segmentation.metrics import class_metrics
 from spectralvision.tasks.segmentation.report_data import (
     Picture,
@@ -36,8 +36,6 @@ from spectralvision.tasks.segmentation.report_data import (
     collect_report_data,
 )
 
-MAX_LISTED_CLASSES = 20
-"""Best and worst classes of a table that would be longer than both."""
 MAX_CONFUSIONS = 15
 MAX_LEGEND_CLASSES = 40
 METRIC_TITLES = {
@@ -63,6 +61,7 @@ def describe(data: ReportData) -> Findings:
             _classes_section(data),
             _worst_section(data),
             _confusion_section(data),
+            _sizes_section(data),
             _augmented_section(data),
         ],
         metric_titles=METRIC_TITLES,
@@ -174,12 +173,7 @@ def _classes_section(data: ReportData) -> Section:
         head += ["training pixels"] if data.train_pixels is not None else []
         return table(head, rows, numeric=[1, 3, 4, 5])
 
-    if len(order) <= 2 * MAX_LISTED_CLASSES:
-        return Section("classes", "Metrics per class", html + build(order))
-    html += f"<h3>Lowest IoU</h3>{build(order[::-1][:MAX_LISTED_CLASSES])}"
-    html += f"<h3>Highest IoU</h3>{build(order[:MAX_LISTED_CLASSES])}"
-    html += details(f"All {len(order)} classes, by IoU", build(order))
-    return Section("classes", "Metrics per class", html)
+    return Section("classes", "Metrics per class", html + ranked_classes(order, build, "IoU"))
 
 
 def _class_row(data: ReportData, index: int, iou: float, accuracy: float) -> list[str]:
@@ -208,7 +202,6 @@ def _confusion_section(data: ReportData) -> Section:
         if rate > 0:
             names = (short_name(data.classes[index]) for index in (truth, predicted))
             rows.append([*names, f"{rate:.1%}"])
-    html = ""
     html = note("Rows are true classes, columns are predicted classes; the diagonal is correct.")
     if len(data.classes) <= MAX_TABLE_CLASSES:
         percent = np.round(100 * data.confusion / np.maximum(totals, 1))
@@ -222,6 +215,35 @@ def _confusion_section(data: ReportData) -> Section:
     head = ["true class", "predicted as", "of its pixels"]
     html += "<h3>Most frequent confusions</h3>" + table(head, rows, numeric=[2])
     return Section("confusion", "Confused pixels", html)
+
+
+def _sizes_section(data: ReportData) -> Section:
+    """Return how much of an image each class covers."""
+    pixels = data.image_pixels.astype(float)
+    parts = pixels / np.maximum(pixels.sum(axis=1, keepdims=True), 1)
+    parts[pixels == 0] = np.nan
+    numbers = (pixels > 0).sum(axis=0)
+    known = np.flatnonzero(numbers)
+    low, median, high = np.nanpercentile(parts[:, known], (10, 50, 90), axis=0)
+    places = np.argsort(-median, kind="stable").tolist()
+
+    def build(some: Iterable[int]) -> str:
+        rows = [
+            [
+                short_name(data.classes[known[place]]),
+                str(numbers[known[place]]),
+                _fraction(median[place], 1),
+                bar(median[place], low[place], high[place]),
+                f"{_fraction(low[place], 1)} to {_fraction(high[place], 1)}",
+            ]
+            for place in some
+        ]
+        return table(["class", "images", "median", "", "10th to 90th percentile"], rows, [1, 2])
+
+    html = note(
+        "How much of a validation image a class covers, over the images in which it is annotated."
+    )
+    return Section("sizes", "Sizes of the classes", html + ranked_classes(places, build, "median"))
 
 
 def _augmented_section(data: ReportData) -> Section:

@@ -57,6 +57,7 @@ class ReportData:
         confusion: (K, K) pixels of the validation images; rows are true classes.
         image_mious: (N,) mean IoU of each image, over the classes that occur in it; NaN where all
             pixels are ignored.
+        image_pixels: (N, K) annotated pixels of each class in each image.
         train_pixels: (K,) pixels of each class in train; None if unknown.
         images: Number of images by split.
         worst: The images of lowest mean IoU.
@@ -70,6 +71,7 @@ class ReportData:
     classes: Sequence[str]
     confusion: np.ndarray
     image_mious: np.ndarray
+    image_pixels: np.ndarray
     train_pixels: np.ndarray | None
     images: Mapping[str, int]
     worst: Sequence[Picture]
@@ -94,12 +96,13 @@ def collect_report_data(run: Path, data: Data) -> ReportData:
     images = data.split("val")
     assert isinstance(images, Images), "masks are read by index"
     total = ConfusionMetrics(model.num_classes)
-    mious = []
+    mious, image_pixels = [], []
     for _, classes, truth in _predict(model, images, record):
         one = ConfusionMetrics(model.num_classes)
         one.update(classes, truth)
         total.confusion += one.confusion
         mious.append(float(class_metrics(one.confusion)[0].nanmean()))
+        image_pixels.append(one.confusion.sum(dim=1).numpy())
     seconds = time.monotonic() - start
 
     # 2. Draw some of them
@@ -112,6 +115,7 @@ def collect_report_data(run: Path, data: Data) -> ReportData:
         classes=data.classes,
         confusion=total.confusion.numpy(),
         image_mious=np.array(mious),
+        image_pixels=np.stack(image_pixels),
         train_pixels=_train_pixels(record, len(data.classes)),
         images=record.get("data", {}).get("images", {"val": len(images)}),
         worst=[drawn[index] for index in worst],

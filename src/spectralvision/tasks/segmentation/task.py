@@ -54,6 +54,7 @@ class SegmentationTask(Task):
         metric_type="mean_iou",
     )
     batch_limits = (4, 16)
+    inference_batch = 8
     smallest_sizes = (128, 128)
     small_model = "--model mobilenetv3_small_100 --pretrained"
 
@@ -143,7 +144,7 @@ class SegmentationTask(Task):
         classes = images.target(index).classes
         return predict.describe_fractions(predict.find_fractions(classes, data.classes))
 
-    def file_writer(self, model: nn.Module, options: PredictOptions) -> FileWriter | None:
+    def file_writer(self, model: Any, options: PredictOptions) -> FileWriter | None:
         return predict.file_writer(model, options)
 
     # Report

@@ -1,5 +1,6 @@
 """Transforms of an image and its class map, and what they make of both."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -11,6 +12,9 @@ from torchvision.transforms.v2 import functional as F
 from spectralvision.data.masks import IGNORED, ClassMap
 from spectralvision.runs import UserError
 from spectralvision.tasks.segmentation.config import AugmentationConfig
+
+MAX_ASPECT = 8
+"""Longer over shorter side of images that are resized by their shorter side."""
 
 
 class SizedImage(NamedTuple):
@@ -39,8 +43,7 @@ class EvalTransform:
             target = read_target(image, target)
         pixels = F.pil_to_tensor(image)
         height, width = pixels.shape[-2:]
-        if self.short_side is not None:
-            pixels = self.normalize.resize(pixels, self.short_side / min(height, width))
+        pixels = self.normalize.resize(pixels, find_scale((height, width), self.short_side))
         return SizedImage(self.normalize(pixels), torch.tensor([height, width])), target
 
 
@@ -71,8 +74,7 @@ class TrainTransform:
 
         # 1. Scale, rotation
         scale = draw(settings.min_scale, settings.max_scale)
-        if self.short_side is not None:
-            scale *= self.short_side / min(pixels.shape[-2:])
+        scale *= find_scale(pixels.shape[-2:], self.short_side)
         pixels = self.normalize.resize(pixels, scale)
         masks = F.resize(classes[None], list(pixels.shape[-2:]), InterpolationMode.NEAREST)
         if settings.rotation:
@@ -118,6 +120,17 @@ class Normalize:
         if size == list(pixels.shape[-2:]):
             return pixels
         return F.resize(pixels, size, self.interpolation, antialias=True)
+
+
+def find_scale(size: Sequence[int], short_side: int | None) -> float:
+    """Return the factor that gives an image of (H, W) pixels its shorter side.
+
+    For an image that is longer than `MAX_ASPECT` times its width, that which gives the longer side
+    `MAX_ASPECT` times `short_side`.
+    """
+    if short_side is None:
+        return 1.0
+    return short_side / max(min(size), max(size) / MAX_ASPECT)
 
 
 def read_target(image: Image.Image, target: ClassMap) -> Tensor:

@@ -103,7 +103,7 @@ def older_index(root, images):
 
 def broken_index(root, images):
     write_label_maps(root / "maps", images, CLASSES)
-    (root / "maps" / INDEX).write_text('{"format": "spectralvision label maps 1", "colour": "red"}')
+    (root / "maps" / INDEX).write_text('{"format": "spectralvision label maps 1", "color": "red"}')
 
 
 def empty_folder(root, images):
@@ -239,7 +239,7 @@ CASES = {
         r"label_maps\.json was written by another version \('spectralvision label maps 0'\): "
         r"generate the maps again\.$"
     ),
-    broken_index: r"label_maps\.json cannot be used \(.*colour.*\): generate the maps again\.$",
+    broken_index: r"label_maps\.json cannot be used \(.*color.*\): generate the maps again\.$",
     empty_folder: r"maps has no label maps: `spectralvision token-labels .*` generates them\.$",
     published_without_one: (
         r"maps has no label map for 1 of the 12 training images \(blue/0\.png\)"
