@@ -192,6 +192,23 @@ def test_test_images_without_masks_and_images_in_no_split_are_noted(inside):
     assert describe_unpaired(data) == ["skip   2 images in no split: extra/b.png, loose.png"]
 
 
+def test_folders_without_images_are_no_splits(tmp_path):
+    folder = mask_folder(tmp_path / "scenes", 4, 2)
+    for name in ("eval", "dev/docs"):
+        (folder / name).mkdir(parents=True)
+    shutil.rmtree(folder / "val")
+    data = open_masks(str(folder))
+    assert lengths(data) == {"train": 4}
+    assert data.facts == {}
+
+
+def test_images_of_the_left_camera_are_no_masks(tmp_path):
+    for name in ("1", "1_L", "1_R"):
+        scene(1)[0].save(tmp_path / f"{name}.png")
+    with pytest.raises(UserError, match="has no folders of images and masks: --data takes"):
+        open_masks(str(tmp_path))
+
+
 def test_a_place_called_test_is_no_split(tmp_path):
     for place in ("north", "south", "test_site"):
         for number in range(2):

@@ -68,11 +68,8 @@ def _find_splits_inside(own: Folders) -> Layout:
     is_name_of_place = set(images) == {"test"} and len(subfolders(own.images)) > 1
     if not images or not masks or is_name_of_place:
         return Layout({"all": pair_files(own)}, {})
-    found = {
-        split: Folders(images[split], masks[split]) if split in images and split in masks else None
-        for split in {**images, **masks}
-    }
-    return _build_layout(own.images, images, found, images.values())
+    found = {split: Folders(images[split], masks[split]) for split in images if split in masks}
+    return _build_layout(own.images, masks | images, found, images.values())
 
 
 def _find_splits(root: Path) -> Layout:
@@ -86,10 +83,11 @@ def _find_splits(root: Path) -> Layout:
     }
     images = _by_split(root, masks.values())
     found = {
-        split: Folders(folder, masks[folder]) if folder in masks else find_folders(folder)
+        split: one
         for split, folder in images.items()
+        if (one := Folders(folder, masks[folder]) if folder in masks else find_folders(folder))
     }
-    if not any(found.values()):
+    if not found:
         return Layout({}, {})
     return _build_layout(root, images, found, [*images.values(), *masks.values()])
 
@@ -104,34 +102,35 @@ def _by_split(root: Path, others: Collection[Path] = ()) -> dict[str, Path]:
 
 
 def _build_layout(
-    root: Path,
-    images: Mapping[str, Path],
-    found: Mapping[str, Folders | None],
-    read: Iterable[Path],
+    root: Path, splits: Mapping[str, Path], found: Mapping[str, Folders], read: Iterable[Path]
 ) -> Layout:
     """Return the pairs of splits.
 
     Args:
         root: The folder that has the splits.
-        images: The folder of each split with images.
-        found: The images and masks of each split, if it has both.
-        read: Folders in the root whose images are read, or belong to a split without masks.
+        splits: A folder of each split.
+        found: The images and masks of the splits that have both.
+        read: Folders in the root that belong to a split.
 
     Raises:
         UserError: Train or val lacks images or masks.
     """
+    # 1. Splits that lack one or the other
+    numbers = {
+        split: len(scan_folder(folder).images)
+        for split, folder in splits.items()
+        if split not in found
+    }
+    unlabeled = {split: number for split, number in numbers.items() if number}
     for split in ("train", "val"):
-        if split in found and found[split] is None:
+        if split in unlabeled:
             raise UserError(
                 f"{root} has images without masks, or masks without images, in {split}: add the "
                 "others, or move that split away."
             )
-    pairs = {split: pair_files(one) for split in SPLITS if (one := found.get(split))}
-    unlabeled = {
-        split: len(scan_folder(folder).images)
-        for split, folder in images.items()
-        if split not in pairs
-    }
+
+    # 2. All others, and what is in no split
+    pairs = {split: pair_files(found[split]) for split in SPLITS if split in found}
     names = {folder.name for folder in read}
     files = scan_folder(root).images
     return Layout(pairs, unlabeled, [file for file in files if file.split("/")[0] not in names])

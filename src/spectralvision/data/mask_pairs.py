@@ -12,6 +12,8 @@ from spectralvision.runs import UserError, format_count
 IMAGE_FOLDERS = ("images", "image", "imgs", "img", "jpegimages")
 MASK_FOLDERS = ("masks", "mask", "annotations", "labels", "segmentationclass", "gt")
 MASK_SUFFIXES = ("", "_mask", "-mask", "_masks", "_label", "_labels", "_seg", "_gt", "_l", "_L")
+SUFFIXES_BESIDE = tuple(suffix for suffix in MASK_SUFFIXES if len(suffix) > 2)
+"""Of masks in the folder of their images; `_l` there may be a left one."""
 MAX_NAMES = 5
 """Files that a note names."""
 UNPAIRED = {
@@ -98,8 +100,8 @@ def find_folders(root: Path) -> Folders | None:
     if by_name:
         return None
     stems = {Path(file).stem for file in scan_folder(root).images}
-    has_masks = any(stem + suffix in stems for stem in stems for suffix in MASK_SUFFIXES[1:])
-    return Folders(root, root, mask_suffixes=MASK_SUFFIXES[1:]) if has_masks else None
+    has_masks = any(stem + suffix in stems for stem in stems for suffix in SUFFIXES_BESIDE)
+    return Folders(root, root, mask_suffixes=SUFFIXES_BESIDE) if has_masks else None
 
 
 def pair_files(folders: Folders) -> Pairs:
