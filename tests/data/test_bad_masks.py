@@ -75,7 +75,7 @@ SKIPPED = {
         unknown_color,
         "001.png has the color (1, 2, 3), which is not in the list of classes",
     ),
-    "JPEG": (as_jpeg, "JPEG changes the numbers of classes: save masks as PNG"),
+    "JPEG": (as_jpeg, "JPEG may change class numbers: save masks as PNG"),
     "an empty file": (
         lambda folder: train_mask(folder).write_bytes(b""),
         "cannot be read as an image (an empty file)",
@@ -90,7 +90,8 @@ SKIPPED = {
     ),
     "an image that EXIF turns": (
         exif_turned,
-        "001.png has 64 x 48 pixels, but its image 48 x 64",
+        "001.png has 64 x 48 pixels, but its image 48 x 64 with the rotation in its EXIF, which "
+        "the mask ignores",
     ),
 }
 
@@ -170,7 +171,10 @@ def only_bad_masks(folder):
 
 
 REJECTED = {
-    "no pair": (rename_all, "have no image and mask of the same name in train"),
+    "no pair": (
+        rename_all,
+        "have no image and mask of the same name: give each mask the name of its image",
+    ),
     "two images of one name": (
         two_images_of_one_name,
         "has 000.bmp and 000.png: rename one, as masks are found by the name without suffix",
@@ -188,7 +192,7 @@ REJECTED = {
     ),
     "a list that is cut off": (
         lambda folder: (folder / "classes.json").write_text('["a", '),
-        "classes.json is no list of classes",
+        "classes.json is not a list of classes",
     ),
     "one value in all masks": (
         lambda folder: [
@@ -196,6 +200,16 @@ REJECTED = {
             *(Image.new("L", (64, 48)).save(mask) for mask in folder.glob("*/masks/*.png")),
         ],
         "has masks with one value only (0): at least two classes are required",
+    ),
+    "values that are no class numbers": (
+        lambda folder: [
+            (folder / "classes.json").unlink(missing_ok=True),
+            *(
+                Image.fromarray(class_map(1).astype(np.uint16) * 12_000).save(mask)
+                for mask in folder.glob("*/masks/*.png")
+            ),
+        ],
+        "which do not look like class numbers: list the values of the classes in classes.json",
     ),
     "the same split twice": (
         lambda folder: shutil.copytree(folder / "val", folder / "validation"),

@@ -1,6 +1,8 @@
 """Annotations of objects as class maps."""
 
 import json
+import shutil
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from spectralvision.data.objects import Objects
 from spectralvision.data.open_masks import open_masks
 from spectralvision.data.scan_masks import validate_masks
 from spectralvision.runs import UserError
+from spectralvision.tasks.segmentation.data import check_data
 from tests.helpers.scenes import class_map, coco_folder
 
 
@@ -34,7 +37,7 @@ def objects(*items):
 
 
 def test_smaller_objects_are_over_larger_ones():
-    classes = draw_objects(objects((0, 4, 4, 4, True), (1, 2, 2, 10, True)))
+    classes = draw_objects(objects((0, 4, 4, 4, True), (1, 2, 2, 10, True)), (1, 2))
     expected = np.zeros((20, 30), int)
     expected[2:12, 2:12] = 2
     expected[4:8, 4:8] = 1
@@ -42,12 +45,12 @@ def test_smaller_objects_are_over_larger_ones():
 
 
 def test_boxes_without_masks_are_ignored():
-    classes = draw_objects(objects((0, 1, 1, 8, False), (1, 5, 5, 6, True)))
+    classes = draw_objects(objects((0, 1, 1, 8, False), (1, 5, 5, 6, True)), (1, 2))
     expected = np.zeros((20, 30), int)
     expected[1:9, 1:9] = IGNORED
     expected[5:11, 5:11] = 2
     assert np.array_equal(classes, expected)
-    assert not draw_objects(objects()).any()
+    assert not draw_objects(objects(), (1, 2)).any()
 
 
 def test_coco(tmp_path):
@@ -69,11 +72,42 @@ def test_boxes_alone_are_not_enough(tmp_path):
         open_masks(str(folder))
 
 
-def test_a_category_called_background_is_rejected(tmp_path):
-    folder = coco_folder(tmp_path / "scenes")
+def test_many_objects_are_decoded_one_at_a_time():
+    size, number = (300, 400), 200
+    many = objects(*[(0, 1, 1, 8, True)] * number)._replace(size=size)
+    draw_objects(many, (1,))  # imports what decodes
+    tracemalloc.start()
+    try:
+        draw_objects(many, (1,))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 20 * size[0] * size[1]
+
+
+def test_a_category_called_background_is_the_background(tmp_path):
+    """Some tools list it first, without objects; objects of it are holes in larger ones."""
+    folder = coco_folder(tmp_path / "scenes", 2, 2)
     for path in (folder / "annotations").iterdir():
         content = json.loads(path.read_text())
-        content["categories"][0]["name"] = "background"
+        content["categories"].insert(0, {"id": 0, "name": "Background"})
         path.write_text(json.dumps(content))
-    with pytest.raises(UserError, match="has a category 'background': rename it"):
-        open_masks(str(folder))
+    data = open_masks(str(folder))
+    assert data.classes == ("background", "square", "disc")
+    assert np.array_equal(data.split("train").target(1).classes, class_map(1))
+    classes = draw_objects(objects((0, 4, 4, 4, True), (1, 2, 2, 10, True)), (0, 1))
+    expected = np.zeros((20, 30), int)
+    expected[2:12, 2:12] = 1
+    expected[4:8, 4:8] = 0
+    assert np.array_equal(classes, expected)
+
+
+def test_problems_of_annotations_are_noted(tmp_path):
+    folder = coco_folder(tmp_path / "scenes", 4, 2)
+    (folder / "images" / "001.png").unlink()
+    shutil.copy(folder / "images" / "000.png", folder / "images" / "new.png")
+    _, notes = check_data(open_masks(str(folder)))
+    assert notes[:2] == [
+        "skip   1 image whose file is missing: 001.png",
+        "skip   1 image that no annotation file lists: new.png",
+    ]

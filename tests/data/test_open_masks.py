@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from spectralvision.data.known_mask_layouts import VOC_CLASSES
 from spectralvision.data.masks import IGNORED
-from spectralvision.data.open_masks import VOC_CLASSES, open_masks
+from spectralvision.data.open_masks import open_masks
 from spectralvision.data.scan_masks import validate_masks
 from spectralvision.data.shard_columns import Columns
 from spectralvision.data.splits import fingerprint, split_train_val
@@ -157,6 +158,41 @@ def test_the_binary_masks_of_an_editor(folder):
         image.convert("RGB" if number % 2 else "L").save(mask)
     data = open_masks(str(folder))
     assert data.classes == ("background", "foreground")
+    assert np.array_equal(data.split("train").target(1).classes, class_map(1) > 0)
+
+
+@pytest.mark.parametrize("white", [255, 65535])
+def test_two_listed_classes_of_black_and_white_masks(folder, white):
+    (folder / "classes.json").unlink()
+    (folder / "classes.txt").write_text("background\nperson\n")
+    for mask in folder.glob("*/masks/*.png"):
+        values = np.where(np.asarray(Image.open(mask)), white, 0)
+        Image.fromarray(values.astype(np.uint16 if white > 255 else np.uint8)).save(mask)
+    data = open_masks(str(folder))
+    assert data.classes == ("background", "person")
+    assert np.array_equal(data.split("train").target(1).classes, class_map(1) > 0)
+
+
+def test_two_listed_classes_with_ignored_pixels(folder):
+    (folder / "classes.json").write_text('["background", "person"]')
+    for mask in folder.glob("*/masks/*.png"):
+        values = np.array([0, 1, 255], np.uint8)[np.asarray(Image.open(mask))]
+        Image.fromarray(values).save(mask)
+    expected = np.array([0, 1, IGNORED])[class_map(1)]
+    assert len(np.unique(expected)) == 3
+    assert np.array_equal(open_masks(str(folder)).split("train").target(1).classes, expected)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB"])
+def test_masks_of_any_mode_are_read_by_listed_colors(folder, mode):
+    """As gray masks with a list that has colors, and PNGs that a tool reduced to a palette."""
+    (folder / "classes.json").unlink()
+    (folder / "class_dict.csv").write_text("name,r,g,b\nother,0,0,0\nroad,255,255,255\n")
+    for mask in folder.glob("*/masks/*.png"):
+        image = Image.fromarray(np.where(np.asarray(Image.open(mask)), 255, 0).astype(np.uint8))
+        image.convert("RGB").convert(mode).save(mask)
+    data = open_masks(str(folder))
+    assert data.classes == ("other", "road")
     assert np.array_equal(data.split("train").target(1).classes, class_map(1) > 0)
 
 

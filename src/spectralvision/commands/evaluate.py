@@ -11,7 +11,6 @@ from spectralvision.commands import (
     is_first_process,
     print_line,
     print_table,
-    report_left_out,
     require_train_packages,
 )
 from spectralvision.runs import UserError, check_ranges, format_rate
@@ -57,6 +56,8 @@ class Evaluate(Command[EvaluateOptions]):
         config = inference_config(options, self.task.inference_batch, options.devices)
 
         # 2. Find all models before the first one runs
+        from spectralvision.data.annotation_problems import describe_annotation_problems
+        from spectralvision.data.mask_pairs import describe_unpaired
         from spectralvision.engine.model_io import find_model
         from spectralvision.engine.progress import show_status
         from spectralvision.engine.threads import idle_threads
@@ -75,7 +76,8 @@ class Evaluate(Command[EvaluateOptions]):
         with show_status(f"Finding the images of {options.data}"):
             columns = columns_of(options, options.model[0])
             data = self.task.open(options.data, options.data_dir, options.num_classes, columns)
-        report_left_out(data.facts.get("left_out", {}))
+        for note in (*describe_annotation_problems(data), *describe_unpaired(data)):
+            print_line(note, file=sys.stderr)
         with idle_threads(options.devices):
             results = [
                 evaluate(name, data, options.split, config, self.task_options)

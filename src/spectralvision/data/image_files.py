@@ -88,7 +88,7 @@ def open_mask(source: str | Path | bytes, name: str | None = None) -> Image.Imag
         name: What to call the mask in error messages.
 
     Raises:
-        UserError: As `open_image`; or a lossy format, which changes values.
+        UserError: As `open_image`; or a format that may be lossy.
     """
     return _open(_decode_values, source, name)
 
@@ -218,7 +218,7 @@ def _decode(file: BinaryIO, small: bool = False) -> Image.Image:
 def _decode_values(file: BinaryIO) -> Image.Image:
     with Image.open(file, formats=readable_formats()) as image:
         if image.format in LOSSY_FORMATS:
-            raise ValueError(f"{image.format} changes the numbers of classes: save masks as PNG")
+            raise ValueError(f"{image.format} may change class numbers: save masks as PNG")
         if image.width * image.height > MAX_PIXELS:
             raise TooLargeError(f"more than {MAX_PIXELS / 1e6:.0f} million pixels")
         size = _pixel_bytes(image)

@@ -1,19 +1,29 @@
 """The layout of a data set of images and masks on disk: which mask belongs to which image.
 
     {train,val,test}/images and masks       each with the same names
+    {train,val,test} and {train,val,test}_masks     or _labels, annot
     images/{train,val,test} and masks/...   as ADE20K: images/training, annotations/training
     images and masks                        without splits
+    images and masks in one folder          masks with a suffix; also in {train,val,test}
     JPEGImages, SegmentationClass, ImageSets/Segmentation/{train,val}.txt   as Pascal VOC
+    leftImg8bit/{train,val}, gtFine/{train,val}     Cityscapes
 
 The folders may have other usual names (`IMAGE_FOLDERS`, `MASK_FOLDERS`), and a mask may have one of
 `MASK_SUFFIXES` after the name of its image.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 from spectralvision.data.find_images import scan_folder, subfolders
+from spectralvision.data.known_mask_layouts import find_cityscapes, find_voc
+from spectralvision.data.mask_pairs import (
+    IMAGE_FOLDERS,
+    Folders,
+    Layout,
+    find_folders,
+    pair_files,
+)
 from spectralvision.data.split_names import (
     SPLIT_OF_WORD,
     SPLITS,
@@ -22,42 +32,23 @@ from spectralvision.data.split_names import (
 )
 from spectralvision.runs import UserError
 
-IMAGE_FOLDERS = ("images", "image", "imgs", "img", "jpegimages")
-MASK_FOLDERS = ("masks", "mask", "annotations", "labels", "segmentationclass", "gt")
-MASK_SUFFIXES = ("", "_mask", "-mask", "_masks", "_label", "_labels", "_seg", "_gt", "_l", "_L")
-VOC_SETS = Path("ImageSets") / "Segmentation"
-MAX_LIST_BYTES = 100_000_000
+MASKS_BESIDE = ("_masks", "_mask", "_labels", "_label", "_annotations", "annot")
+"""What follows the name of a folder of images in that of its masks."""
 
 
-class Pairs(NamedTuple):
-    """Images of a split with their masks, and what has no partner. Names are relative."""
-
-    image_root: Path
-    images: list[str]
-    mask_root: Path
-    masks: list[str]
-    without_mask: list[str]
-    without_image: list[str]
-
-
-class Folders(NamedTuple):
-    """Where the images and masks of a split are."""
-
-    images: Path
-    masks: Path
-
-
-def find_pairs(root: Path) -> dict[str, Pairs]:
-    """Return the images and masks of each split; empty if the folder has another layout.
+def find_layout(root: Path) -> Layout:
+    """Return the images and masks of each split; without pairs if the folder has another layout.
 
     Raises:
-        UserError: Two files have the name of one image, or a split has no image with a mask.
+        UserError: Two files have the name of one image, or train or val has no image with a mask.
     """
-    if (root / VOC_SETS).is_dir():
-        return _find_voc(root)
-    splits = _split_folders(root)
-    pairs = {split: _pair(split, *splits[split]) for split in SPLITS if split in splits}
-    return pairs
+    known = find_voc(root) or find_cityscapes(root)
+    if known is not None:
+        return known
+    own = find_folders(root)
+    if own is not None and own.images != own.masks:
+        return _find_splits_inside(own)
+    return _find_splits(root) if own is None else Layout({"all": pair_files(own)}, {})
 
 
 def descend(root: Path) -> Path:
@@ -65,125 +56,81 @@ def descend(root: Path) -> Path:
     wrapper = root
     for _ in range(3):
         inside = subfolders(wrapper)
-        name = inside[0].name.lower() if len(inside) == 1 else "images"
-        if name in IMAGE_FOLDERS or name in SPLIT_OF_WORD:
+        if len(inside) != 1 or inside[0].name.lower() in (*IMAGE_FOLDERS, *SPLIT_OF_WORD):
             return wrapper
         wrapper = inside[0]
     return wrapper
 
 
-def _split_folders(root: Path) -> dict[str, Folders]:
-    """Return the folders of each split, or of `all`."""
-    own = _find_folders(root)
-    if own is not None:
-        inside = {kind: _by_split(folder) for kind, folder in zip(own._fields, own, strict=True)}
-        if inside["images"] and inside["masks"]:
-            return {
-                split: Folders(folder, inside["masks"][split])
-                for split, folder in inside["images"].items()
-                if split in inside["masks"]
-            }
-        return {"all": own}
-    found = {split: _find_folders(folder) for split, folder in _by_split(root).items()}
-    return {split: folders for split, folders in found.items() if folders is not None}
+def _find_splits_inside(own: Folders) -> Layout:
+    """Return the splits in the folders of images and of masks, or `all`."""
+    images, masks = _by_split(own.images), _by_split(own.masks)
+    is_name_of_place = set(images) == {"test"} and len(subfolders(own.images)) > 1
+    if not images or not masks or is_name_of_place:
+        return Layout({"all": pair_files(own)}, {})
+    found = {split: Folders(images[split], masks[split]) for split in images if split in masks}
+    return _build_layout(own.images, masks | images, found, images.values())
 
 
-def _find_folders(root: Path) -> Folders | None:
-    """Return the folders of images and masks in a folder; None if one is missing."""
+def _find_splits(root: Path) -> Layout:
+    """Return the splits in a folder, each with images and masks inside, or with masks beside it."""
     by_name = {folder.name.lower(): folder for folder in subfolders(root)}
-    images = next((by_name[name] for name in IMAGE_FOLDERS if name in by_name), None)
-    found = [by_name[name] for name in MASK_FOLDERS if name in by_name]
-    masks = next((folder for folder in found if scan_folder(folder).images), None)
-    return Folders(images, masks) if images and masks else None
+    masks = {
+        by_name[name]: by_name[name.removesuffix("_images") + suffix]
+        for name in by_name
+        for suffix in MASKS_BESIDE
+        if name.removesuffix("_images") + suffix in by_name
+    }
+    images = _by_split(root, masks.values())
+    found = {
+        split: one
+        for split, folder in images.items()
+        if (one := Folders(folder, masks[folder]) if folder in masks else find_folders(folder))
+    }
+    if not found:
+        return Layout({}, {})
+    return _build_layout(root, images, found, [*images.values(), *masks.values()])
 
 
-def _by_split(root: Path) -> dict[str, Path]:
-    """Return the folders that are named after a split."""
-    words = {folder.name: find_split_word(folder.name) for folder in subfolders(root)}
+def _by_split(root: Path, others: Collection[Path] = ()) -> dict[str, Path]:
+    """Return the folders that are named after a split, except others."""
+    folders = [folder for folder in subfolders(root) if folder not in others]
+    words = {folder.name: find_split_word(folder.name) for folder in folders}
     named = {name: word for name, word in words.items() if word}
     require_distinct_splits(root, named)
     return {SPLIT_OF_WORD[word]: root / name for name, word in named.items()}
 
 
-def _pair(split: str, image_root: Path, mask_root: Path) -> Pairs:
-    """Return the images of two folders with the masks of the same names."""
-    images = _by_stem(image_root, scan_folder(image_root).images)
-    masks = _by_stem(mask_root, scan_folder(mask_root).images)
-    partner: dict[str, str] = {}
-    for stem in images:
-        found = [stem + suffix for suffix in MASK_SUFFIXES if stem + suffix in masks]
-        if found:
-            partner[stem] = found[0]
-    if not partner:
-        raise UserError(
-            f"{image_root} and {mask_root} have no image and mask of the same name in {split}: "
-            "give each mask the name of its image."
-        )
-    used = set(partner.values())
-    return Pairs(
-        image_root,
-        [images[stem] for stem in partner],
-        mask_root,
-        [masks[stem] for stem in partner.values()],
-        [file for stem, file in images.items() if stem not in partner],
-        [file for stem, file in masks.items() if stem not in used],
-    )
+def _build_layout(
+    root: Path, splits: Mapping[str, Path], found: Mapping[str, Folders], read: Iterable[Path]
+) -> Layout:
+    """Return the pairs of splits.
 
-
-def _by_stem(root: Path, files: Sequence[str]) -> dict[str, str]:
-    """Return the files by their names without suffix.
+    Args:
+        root: The folder that has the splits.
+        splits: A folder of each split.
+        found: The images and masks of the splits that have both.
+        read: Folders in the root that belong to a split.
 
     Raises:
-        UserError: Two files have the same one.
+        UserError: Train or val lacks images or masks.
     """
-    found: dict[str, str] = {}
-    for file in files:
-        stem = str(Path(file).with_suffix(""))
-        if stem in found:
+    # 1. Splits that lack one or the other
+    numbers = {
+        split: len(scan_folder(folder).images)
+        for split, folder in splits.items()
+        if split not in found
+    }
+    unlabeled = {split: number for split, number in numbers.items() if number}
+    for split in ("train", "val"):
+        if split in unlabeled:
             raise UserError(
-                f"{root} has {found[stem]} and {file}: rename one, as masks are found by the name "
-                "without suffix."
+                f"{root} has images without masks, or masks without images, in {split}: add the "
+                "others, or move that split away."
             )
-        found[stem] = file
-    return found
 
-
-def _find_voc(root: Path) -> dict[str, Pairs]:
-    """Return the pairs of Pascal VOC: names are listed in files."""
-    folders = _find_folders(root)
-    if folders is None:
-        raise UserError(f"{root} should have the folders JPEGImages and SegmentationClass.")
-    images = _by_stem(folders.images, scan_folder(folders.images).images)
-    masks = _by_stem(folders.masks, scan_folder(folders.masks).images)
-    splits: dict[str, Pairs] = {}
-    for split in ("train", "val", "test"):
-        path = root / VOC_SETS / f"{split}.txt"
-        if not path.is_file():
-            continue
-        names = _read_list(path)
-        paired = [name for name in names if name in images and name in masks]
-        missing = [name for name in names if name not in images or name not in masks]
-        if not paired and split == "test":
-            continue  # its masks are not published
-        if not paired:
-            raise UserError(f"{path} names no image with a mask: check JPEGImages.")
-        splits[split] = Pairs(
-            folders.images,
-            [images[name] for name in paired],
-            folders.masks,
-            [masks[name] for name in paired],
-            missing,
-            [],
-        )
-    return splits
-
-
-def _read_list(path: Path) -> list[str]:
-    """Return the first word of each line, each once."""
-    if path.stat().st_size > MAX_LIST_BYTES:
-        raise UserError(f"{path} is too large for a list of images.")
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read ({error}).") from None
-    return list(dict.fromkeys(line.split()[0] for line in lines if line.strip()))
+    # 2. All others, and what is in no split
+    pairs = {split: pair_files(found[split]) for split in SPLITS if split in found}
+    names = {folder.name for folder in read}
+    files = scan_folder(root).images
+    return Layout(pairs, unlabeled, [file for file in files if file.split("/")[0] not in names])

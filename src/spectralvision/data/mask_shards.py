@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from spectralvision.data.class_lists import find_class_list, infer_classes, read_class_list
 from spectralvision.data.image_files import open_mask
 from spectralvision.data.images import Images, Stream
+from spectralvision.data.mask_classes import find_classes
 from spectralvision.data.masks import MaskImages
-from spectralvision.data.scan_masks import find_values
 from spectralvision.data.shard_columns import Columns, find_image_column, holds_images
 from spectralvision.data.shard_files import count_rows, read_schema
 from spectralvision.data.shard_images import ShardImages
@@ -68,11 +67,7 @@ def open_mask_shards(path: Path, shards: Sequence[Path], columns: Columns) -> Da
     # 2. The images and masks
     images = {split: _read(files, image) for split, files in groups.items()}
     masks = {split: ShardMasks(_read(files, mask)) for split, files in groups.items()}
-    listed = find_class_list(root)
-    if listed is not None:
-        classes = read_class_list(listed)
-    else:
-        classes = infer_classes(find_values(list(masks.values())), str(path))
+    classes = find_classes([root], list(masks.values()), str(path))
     splits: dict[str, Images | Stream] = {
         split: MaskImages(images[split], masks[split], classes.values) for split in groups
     }

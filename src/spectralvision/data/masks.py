@@ -20,6 +20,7 @@ USUAL_IGNORED = (255,)
 MAX_VALUE = 65_535
 MAX_NAMED_VALUES = 5
 COLOR_MODES = ("RGB", "RGBA", "CMYK", "YCbCr", "LAB", "HSV")
+PALETTE_AND_GRAY_MODES = ("1", "L", "LA", "P", "PA")
 Color = tuple[int, int, int]
 
 
@@ -66,7 +67,12 @@ class Values(NamedTuple):
     classes: Mapping[int, int]
     """Value -> class, or `IGNORED`."""
     colors: Mapping[Color, int]
-    """Color of an RGB mask -> class, or `IGNORED`; empty where colors are not known."""
+    """Color -> class, or `IGNORED`; empty where colors are not known."""
+
+    def has_colors_of(self, mode: str) -> bool:
+        """Return whether masks of one of Pillow's modes are read by their colors."""
+        is_color = mode in COLOR_MODES or (not self.classes and mode in PALETTE_AND_GRAY_MODES)
+        return bool(self.colors) and is_color
 
     def of_classes(self, number: int) -> list[int]:
         """Return the value of each of so many classes; its number where it has a color instead."""
@@ -103,9 +109,10 @@ class MaskImages(WrappedImages):
         Raises:
             UserError: The mask cannot be read, or has values that are no classes.
         """
-        name = self.masks.name(index)
-        classes = read_classes(self.masks.mask(index), self._table, self.values.colors, name)
-        return ClassMap(classes, name)
+        mask, name = self.masks.mask(index), self.masks.name(index)
+        if self.values.has_colors_of(mask.mode):
+            return ClassMap(_read_colors(mask, self.values.colors, name), name)
+        return ClassMap(_read_values(mask, self._table, name), name)
 
     def annotation(self, index: int) -> str:
         return self.masks.name(index)
@@ -124,33 +131,6 @@ class ReorderedMasks(WrappedImages):
 
     def annotation(self, index: int) -> str:
         return self.base.annotation(index)
-
-
-def read_classes(
-    mask: Image.Image, table: np.ndarray, colors: Mapping[Color, int], name: str
-) -> np.ndarray:
-    """Return (H, W) int16 classes of a mask.
-
-    Args:
-        mask: Values of one channel, or colors.
-        table: The class of each value, see `Values.table`.
-        colors: The class of each color, if they are known.
-        name: Of the mask, for messages.
-
-    Raises:
-        UserError: It has values, colors or a mode that do not stand for classes.
-    """
-    if colors and mask.mode in COLOR_MODES:
-        return _read_colors(mask, colors, name)
-    values = mask_values(mask, name)
-    classes = table[values]
-    if (classes == UNKNOWN).any():
-        found = np.unique(values[classes == UNKNOWN])
-        are = "which are" if len(found) > 1 else "which is"
-        raise UserError(
-            f"{name} has {_join('value', found.tolist())}, {are} not in the list of classes."
-        )
-    return classes
 
 
 def mask_values(mask: Image.Image, name: str) -> np.ndarray:
@@ -176,6 +156,18 @@ def mask_values(mask: Image.Image, name: str) -> np.ndarray:
     if not is_whole or values.min(initial=0) < 0 or values.max(initial=0) > MAX_VALUE:
         raise UserError(f"{name} has no class numbers (mode {mask.mode}): use 8 or 16-bit values.")
     return values
+
+
+def _read_values(mask: Image.Image, table: np.ndarray, name: str) -> np.ndarray:
+    values = mask_values(mask, name)
+    classes = table[values]
+    if (classes == UNKNOWN).any():
+        found = np.unique(values[classes == UNKNOWN])
+        are = "which are" if len(found) > 1 else "which is"
+        raise UserError(
+            f"{name} has {_join('value', found.tolist())}, {are} not in the list of classes."
+        )
+    return classes
 
 
 def _read_colors(mask: Image.Image, colors: Mapping[Color, int], name: str) -> np.ndarray:

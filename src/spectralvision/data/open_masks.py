@@ -1,37 +1,23 @@
 """Open a data set of images with a class for each pixel."""
 
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
-
 import numpy as np
 
-from spectralvision.data.class_lists import (
-    ClassList,
-    find_class_list,
-    infer_classes,
-    read_class_list,
-)
 from spectralvision.data.images import FileImages, Images, Stream
-from spectralvision.data.mask_layout import VOC_SETS, Pairs, descend, find_pairs
+from spectralvision.data.mask_classes import find_classes
+from spectralvision.data.mask_layout import descend, find_layout
+from spectralvision.data.mask_pairs import Layout
 from spectralvision.data.mask_shards import open_mask_shards
-from spectralvision.data.masks import MaskFiles, MaskImages, MaskSource, Values
+from spectralvision.data.masks import MaskFiles, MaskImages
 from spectralvision.data.object_maps import as_maps
 from spectralvision.data.open_objects import has_objects, open_objects
-from spectralvision.data.scan_masks import find_values
 from spectralvision.data.shard_columns import Columns
 from spectralvision.data.shard_files import find_shards
 from spectralvision.data.splits import Data
 from spectralvision.runs import UserError, expand_user
 
-VOC_CLASSES = (
-    "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair",
-    "cow", "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa",
-    "train", "tvmonitor",
-)  # fmt: skip
 WHAT_IS_READ = (
     "a folder with images and masks (train/images, train/masks ..., or images and masks), Pascal "
-    "VOC, ADE20K, COCO annotations, or parquet shards with images and masks"
+    "VOC, ADE20K, Cityscapes, COCO annotations, or parquet shards with images and masks"
 )
 
 
@@ -60,40 +46,16 @@ def open_masks(spec: str, columns: Columns | None = None) -> Data:
 
     # 2. Folders of images and masks, or annotations of objects
     root = descend(path) if path.is_dir() else path
-    pairs = find_pairs(root) if path.is_dir() else {}
-    if not pairs and has_objects(path):
+    layout = find_layout(root) if path.is_dir() else Layout({}, {})
+    if not layout.pairs and has_objects(path):
         return as_maps(open_objects(spec))
-    if not pairs:
+    if not layout.pairs:
         raise UserError(f"{spec} has no folders of images and masks: --data takes {WHAT_IS_READ}.")
-    masks = {split: MaskFiles(one.mask_root, one.masks) for split, one in pairs.items()}
-    classes = _find_classes(root, list(masks.values()))
-    splits: dict[str, Images | Stream] = {
-        split: MaskImages(_images(one), masks[split], classes.values)
-        for split, one in pairs.items()
-    }
-    return Data(path.resolve().name, classes.names, splits, facts=_facts(pairs))
-
-
-def _images(pairs: Pairs) -> FileImages:
-    return FileImages(pairs.image_root, pairs.images, np.zeros(len(pairs.images), np.int64))
-
-
-def _find_classes(root: Path, masks: Sequence[MaskSource]) -> ClassList:
-    """Return the classes: listed in a file, those of VOC, or numbered as the masks have them."""
-    path = find_class_list(root)
-    if path is not None:
-        return read_class_list(path)
-    if (root / VOC_SETS).is_dir():
-        values = {number: number for number in range(len(VOC_CLASSES))}
-        return ClassList(VOC_CLASSES, Values(values, {}))
-    return infer_classes(find_values(masks), str(root))
-
-
-def _facts(pairs: dict[str, Pairs]) -> dict[str, Any]:
-    """Return what `run.json` records: images without masks, and masks without images."""
-    facts = {}
-    for what in ("without_mask", "without_image"):
-        files = [f"{split}: {file}" for split, one in pairs.items() for file in getattr(one, what)]
-        if files:
-            facts[what] = {"number": len(files), "first": files[:5]}
-    return facts
+    masks = {split: MaskFiles(one.mask_root, one.masks) for split, one in layout.pairs.items()}
+    folders = [root, path, *(one.mask_root for one in layout.pairs.values())]
+    classes = find_classes(folders, list(masks.values()), str(root), layout.classes)
+    splits: dict[str, Images | Stream] = {}
+    for split, one in layout.pairs.items():
+        images = FileImages(one.image_root, one.images, np.zeros(len(one.images), np.int64))
+        splits[split] = MaskImages(images, masks[split], classes.values)
+    return Data(path.resolve().name, classes.names, splits, facts=layout.facts())

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from spectralvision.data.image_files import read_size
+from spectralvision.data.image_files import FileSize, read_size
 from spectralvision.data.images import Images, Stream, Subset
 from spectralvision.data.masks import MaskSource, mask_values
 from spectralvision.data.splits import Data
@@ -87,11 +87,14 @@ def _count(images: Images, number: int, index: int) -> np.ndarray | UserError:
     """Return (number,) the pixels of each class of an image, or why its mask cannot be used."""
     try:
         classes, source = images.target(index)
-        size = _size_of(images, index)
-        if size is not None and size != classes.shape:
+        found = _size_of(images, index)
+        if found is not None and found.size != classes.shape:
+            height, width = found.size
+            is_rotated = found.is_turned and classes.shape == (width, height)
             raise UserError(
                 f"{source} has {classes.shape[1]} x {classes.shape[0]} pixels, but its image "
-                f"{size[1]} x {size[0]}."
+                f"{width} x {height}"
+                + (" with the rotation in its EXIF, which the mask ignores." if is_rotated else ".")
             )
         counts = np.bincount(classes.ravel() + 1, minlength=number)  # IGNORED is -1
         return np.roll(counts, -1)
@@ -99,14 +102,14 @@ def _count(images: Images, number: int, index: int) -> np.ndarray | UserError:
         return error
 
 
-def _size_of(images: Images, index: int) -> tuple[int, int] | None:
-    """Return (height, width) of an image; None if it cannot be read, which is reported apart."""
+def _size_of(images: Images, index: int) -> FileSize | None:
+    """Return the size of an image; None if it cannot be read, which is reported apart."""
     with suppress(Exception):  # decoders raise many kinds of errors for broken files
         content = images.encoded(index)
         if content is not None:
-            return read_size(content).size
+            return read_size(content)
         width, height = images.image(index).size
-        return height, width
+        return FileSize((height, width), is_turned=False)
     return None
 
 

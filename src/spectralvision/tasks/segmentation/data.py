@@ -5,8 +5,9 @@ from dataclasses import asdict, replace
 
 import numpy as np
 
-from spectralvision.data.image_formats import describe_left_out
+from spectralvision.data.annotation_problems import describe_annotation_problems
 from spectralvision.data.images import Images, Stream, WrappedImages
+from spectralvision.data.mask_pairs import describe_unpaired
 from spectralvision.data.masks import MaskImages, ReorderedMasks
 from spectralvision.data.scan_masks import validate_masks
 from spectralvision.data.splits import Data
@@ -54,14 +55,7 @@ def describe_problems(
     pixels: np.ndarray,
 ) -> list[str]:
     """Return lines about what is left out, duplicates, few images, and classes without pixels."""
-    notes = []
-    if left_out := data.facts.get("left_out"):
-        notes.append(f"skip   formats that are not read: {describe_left_out(left_out)}")
-    for key, what in (("without_mask", "without a mask"), ("without_image", "without an image")):
-        if found := data.facts.get(key):
-            noun = "image" if key == "without_mask" else "mask"
-            names = _join(found["first"], found["number"])
-            notes.append(f"skip   {_count(found['number'], noun)} {what}: {names}")
+    notes = [*describe_annotation_problems(data), *describe_unpaired(data)]
     if unreadable:
         names = _join([f"{one.image} ({one.reason})" for one in unreadable])
         notes.append(f"skip   {_count(len(unreadable), 'image')} that cannot be read: {names}")
@@ -143,6 +137,6 @@ def _count(number: int, noun: str) -> str:
     return f"{format_count(number)} {noun}" + ("" if number == 1 else "s")
 
 
-def _join(names: Sequence[str], number: int | None = None) -> str:
-    rest = (len(names) if number is None else number) - MAX_NAMES
+def _join(names: Sequence[str]) -> str:
+    rest = len(names) - MAX_NAMES
     return ", ".join(names[:MAX_NAMES]) + (f" and {rest} more" if rest > 0 else "")
