@@ -84,9 +84,9 @@ def _find_in_folder(name: str, root: Path) -> Callable[[], Data] | None:
 def _describe_unknown(spec: str, path: Path) -> str:
     if not path.is_dir():
         return f"{spec} is a file of another kind: --data takes {WHAT_IS_READ}."
-    for file in (*list_json(path), *list_json(descend(path))):
+    if files := list_json(path) or list_json(descend(path)):
         return (
-            f"{file} has no list of images: convert it to COCO's format, as one .json per image "
+            f"{files[0]} has no list of images: convert it to COCO's format, as one .json per image "
             "(labelme) is not read."
         )
     return f"{path} has no annotations of objects: --data takes {WHAT_IS_READ}."

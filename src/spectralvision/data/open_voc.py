@@ -100,12 +100,12 @@ def _group_files(
 
     Splits are those of VOC's lists, or else of the names of folders.
     """
-    lists = {split: root / LIST_FOLDER / f"{split}.txt" for split in (*SPLITS[:3], "trainval")}
-    names = {split: read_lines(path) for split, path in lists.items() if path.is_file()}
-    trainval = names.pop("trainval", [])
-    if not names.keys() & {"train", "val"} and trainval:
-        names["train"] = trainval
-    if not names:
+    paths = {split: root / LIST_FOLDER / f"{split}.txt" for split in (*SPLITS[:3], "trainval")}
+    lists = {split: path for split, path in paths.items() if path.is_file()}
+    trainval = lists.pop("trainval", None)
+    if trainval and not lists.keys() & {"train", "val"}:
+        lists["train"] = trainval
+    if not lists:
         groups = group_by_split(root, [root / file for file in files], by_name=False)
         return {
             split: [os.path.relpath(one, root) for one in groups[split]] for split in groups
@@ -113,9 +113,10 @@ def _group_files(
     by_name = _index_files(files)
     found: dict[str, list[str]] = {}
     unlabeled: dict[str, int] = {}
-    for split in sorted(names, key=SPLITS.index):
-        file_of = {line: _find_listed(lists[split], by_name, line) for line in names[split]}
-        if split == "test" and len(names) > 1 and not any(file_of.values()):
+    for split in sorted(lists, key=SPLITS.index):
+        path = lists[split]
+        file_of = {line: _find_listed(path, by_name, line) for line in read_lines(path)}
+        if split == "test" and len(lists) > 1 and not any(file_of.values()):
             unlabeled[split] = len(file_of)
             continue
         found[split] = list(dict.fromkeys(file for file in file_of.values() if file))

@@ -1,5 +1,6 @@
 """Numbers in annotation files, which may be anything."""
 
+import contextlib
 from math import isfinite
 from typing import Any
 
@@ -28,6 +29,9 @@ def to_floats(values: Any) -> list[float] | None:
 
 def to_whole(value: Any) -> int | None:
     """Return a whole number, which may be written as text or with .0, or None."""
+    if isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            value = int(value)
     if isinstance(value, int) and not isinstance(value, bool):
         return value if abs(value) < MAX_NUMBER else None
     number = to_float(value) if isinstance(value, float | str) else None

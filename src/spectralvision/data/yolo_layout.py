@@ -31,7 +31,7 @@ from spectralvision.runs import UserError
 
 YAML_SUFFIXES = (".yaml", ".yml")
 YAML_NAMES = ("data.yaml", "dataset.yaml", "data.yml", "dataset.yml")
-NAMES_KEY = re.compile(rb"^[\"']?names[\"']?\s*:", re.MULTILINE)
+NAMES_KEY = re.compile(rb"^(?:\xef\xbb\xbf)?[\"']?names[\"']?\s*:", re.MULTILINE)
 CLASS_LISTS = ("classes.txt", "obj.names", "labels/classes.txt", "_darknet.labels")
 
 
@@ -57,7 +57,8 @@ def find_yaml(root: Path) -> Path | None:
     named = [root / name for name in YAML_NAMES if (root / name).is_file()]
     if named:
         return named[0]
-    others = [Path(one.path) for one in list_folder(root) if one.name.endswith(YAML_SUFFIXES)]
+    files = [Path(one.path) for one in list_folder(root)]
+    others = [path for path in files if path.suffix.lower() in YAML_SUFFIXES]
     others = [path for path in others if matches_head(path, NAMES_KEY)]
     return others[0] if len(others) == 1 else None
 
