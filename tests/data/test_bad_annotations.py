@@ -511,8 +511,8 @@ YAML = {
     "list": ("- a", "{0}/data.yaml should have names, train and val, not ['a']."),
     "no labels": (
         NAMES + "train: bare",
-        "{0} has no label file for any image of train, such as bare/0.png: put them into "
-        "a folder `labels` beside `images`.",
+        "{0} (train) has no label file for any image, such as bare/0.png: put them into a "
+        "folder `labels` beside `images`.",
     ),
 }
 

@@ -103,8 +103,7 @@ def test_labelme_is_not_read(tmp_path):
     with pytest.raises(UserError) as error:
         open_objects(str(tmp_path))
     assert str(error.value) == (
-        f"{tmp_path}/0.json has no list of images: convert it to COCO's format, as one .json per "
-        "image (labelme) is not read."
+        f"{tmp_path} has a .json per image (0.json), as of labelme: convert them to COCO's format."
     )
     assert not has_objects(tmp_path)
 
@@ -171,6 +170,13 @@ def test_yolo_of_roboflow_for_darknet(tmp_path):
         f"{root}/train/_darknet.labels and {root}/valid/_darknet.labels list other classes: keep "
         "one of them."
     )
+
+
+def test_yolo_without_splits_beside_a_folder_named_after_one(tmp_path):
+    root = yolo_folder(tmp_path, "images", counts=(("", 2),))
+    (root / "classes.txt").write_text(NAMES)
+    (root / "test_results").mkdir()
+    assert names_of(open_objects(str(root))) == {"all": ["images/0.png", "images/1.png"]}
 
 
 @pytest.mark.parametrize("prefix", ["", "data/", "{root}/", None])

@@ -58,6 +58,7 @@ def test_voc_behind_a_link(tmp_path):
     for folder in ("Annotations", "JPEGImages"):
         (tmp_path / "voc" / folder).symlink_to(tmp_path / "elsewhere" / folder)
     (tmp_path / "voc/Annotations/up").symlink_to(tmp_path)
+    (tmp_path / "voc/labels").symlink_to("Annotations")
     data = open_objects(str(tmp_path / "voc"))
     assert (data.facts, len(data.split("all"))) == ({}, 5)
 

@@ -219,8 +219,10 @@ def count_unlisted(
     for folder in sorted(set(folders)):
         found = scan_folder(folder)
         left_out.update(found.left_out)
-        paths = {os.path.normpath(folder / file): file for file in found.images}
-        others = {path: file for path, file in paths.items() if path not in known} | others
+        for file in found.images:
+            path = os.path.normpath(folder / file)
+            if path not in known:
+                others.setdefault(path, file)
     real = {os.path.realpath(path) for path in known} if others else set()
     for path, file in others.items():
         if os.path.realpath(path) not in real:

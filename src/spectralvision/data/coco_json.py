@@ -200,7 +200,7 @@ def _parse_image(path: Path, root: Path, entry: Any) -> ListedImage | None:
     size = None
     if entry.get("height") or entry.get("width"):
         height, width = to_whole(entry.get("height")), to_whole(entry.get("width"))
-        if not height or not width or height < 0 or width < 0:
+        if height is None or width is None or min(height, width) < 1:
             return None
         size = (height, width)
     inner = path_below(file, root)
@@ -212,8 +212,7 @@ def _parse_image(path: Path, root: Path, entry: Any) -> ListedImage | None:
 
 
 def _describe_image(path: Path, entry: Any, place: int) -> str:
-    """Return what to call an image that cannot be read in messages, and what is wrong with its
-    number."""
+    """Return what to call an image entry that cannot be read, and what is wrong with its id."""
     if not isinstance(entry, dict):
         return f"image {place} of {path.name}"
     name, number = str(entry.get("file_name") or f"image {place} of {path.name}"), entry.get("id")

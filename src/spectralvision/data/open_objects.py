@@ -2,10 +2,12 @@
 
 import contextlib
 import gc
+import re
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
+from spectralvision.data.annotated_files import matches_head
 from spectralvision.data.mask_layout import descend
 from spectralvision.data.open_coco import find_coco_files, list_json, open_coco
 from spectralvision.data.open_voc import find_voc_folder, open_voc
@@ -14,6 +16,7 @@ from spectralvision.data.splits import Data
 from spectralvision.data.yolo_layout import YAML_SUFFIXES, is_yolo_folder
 from spectralvision.runs import UserError, expand_user
 
+LABELME = re.compile(rb'"shapes"\s*:\s*\[')
 WHAT_IS_READ = (
     "a folder of images with annotations/instances_train.json (COCO), Annotations/*.xml (VOC) or "
     "labels/*.txt (YOLO), or one .json of COCO's format or .yaml of YOLO's"
@@ -84,11 +87,10 @@ def _find_in_folder(name: str, root: Path) -> Callable[[], Data] | None:
 def _describe_unknown(spec: str, path: Path) -> str:
     if not path.is_dir():
         return f"{spec} is a file of another kind: --data takes {WHAT_IS_READ}."
-    if files := list_json(path) or list_json(descend(path)):
-        return (
-            f"{files[0]} has no list of images: convert it to COCO's format, as one .json per image "
-            "(labelme) is not read."
-        )
+    for file in list_json(path) or list_json(descend(path)):
+        if matches_head(file, LABELME):
+            what = f"{path} has a .json per image ({file.name}), as of labelme"
+            return f"{what}: convert them to COCO's format."
     return f"{path} has no annotations of objects: --data takes {WHAT_IS_READ}."
 
 

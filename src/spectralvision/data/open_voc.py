@@ -69,7 +69,7 @@ def open_voc(name: str, root: Path) -> Data:
     problems = ProblemCounter()
 
     # 1. The images of each split, with their XML files
-    groups, unlabeled = _group_files(root, sorted(scan_files(root, ".xml")), problems)
+    groups, unlabeled = _group_files(root, _find_xml(root), problems)
     siblings = SiblingFiles(root, XML_FOLDERS, IMAGE_FOLDERS, is_image_file)
     content = {
         split: _read_files(root, files, siblings, problems) for split, files in groups.items()
@@ -91,6 +91,12 @@ def open_voc(name: str, root: Path) -> Data:
     facts = _count_others(root, content, problems)
     facts |= {"unlabeled": unlabeled} if unlabeled else {}
     return Data(name, classes, splits, facts=problems.facts() | facts)
+
+
+def _find_xml(root: Path) -> list[str]:
+    """Return the XML files at any depth, each once, though a link may lead to it again."""
+    files = sorted(scan_files(root, ".xml"), reverse=True)
+    return sorted({os.path.realpath(root / file): file for file in files}.values())
 
 
 def _group_files(

@@ -48,18 +48,19 @@ def open_yolo(name: str, root: Path, yaml_file: Path | None = None) -> Data:
     unlabeled: dict[str, int] = {}
     used: set[str] = set()
     for split, files in layout.files.items():
+        source = f"{root} ({split})" if split != "all" else str(root)
         if not files:
-            raise UserError(f"{root} has no images in {split}: add some.")
+            raise UserError(f"{source} has no images: add some.")
         labels = {file: siblings.find(file) for file in files}
         if split == "test" and len(layout.files) > 1 and not any(labels.values()):
             unlabeled[split] = len(files)
             continue
         if not any(labels.values()):
             raise UserError(
-                f"{root} has no label file for any image of {split}, such as {files[0]}: put them "
-                "into a folder `labels` beside `images`."
+                f"{source} has no label file for any image, such as {files[0]}: put them into a "
+                "folder `labels` beside `images`."
             )
-        splits[split] = _open_split(root, split, labels, layout, problems)
+        splits[split] = _open_split(root, source, labels, layout, problems)
         used.update(file for file in labels.values() if file)
     _count_unused(root, used, problems)
     listed = [root / file for files in layout.files.values() for file in files]
@@ -87,7 +88,7 @@ def _count_unused(root: Path, used: Collection[str], problems: ProblemCounter) -
 
 def _open_split(
     root: Path,
-    split: str,
+    source: str,
     labels: dict[str, str | None],
     layout: YoloLayout,
     problems: ProblemCounter,
@@ -100,7 +101,6 @@ def _open_split(
         if label_file is not None:
             annotations = _read_labels(root, label_file, size.size, layout, problems)
         images.append(AnnotatedImage(file, size.size, len(images) + 1, annotations))
-    source = f"{root} ({split})" if split != "all" else str(root)
     categories = range(len(layout.classes))
     return build_images(root, images, categories, problems, source)
 

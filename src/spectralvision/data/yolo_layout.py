@@ -116,9 +116,9 @@ def _find_files(root: Path) -> dict[str, list[str]]:
     lists = {SPLIT_OF_WORD[word]: root / name for name, word in words.items()}
     if "train" in lists:
         return {split: _read_list(root, lists[split]) for split in SPLITS if split in lists}
-    tops = [*(one for one in subfolders(root) if one.name.lower() == "images"), root]
-    found = next(filter(None, map(find_split_folders, tops)), {"all": tops[0]})
-    return {split: _scan(root, folder) for split, folder in found.items()}
+    top = next((one for one in subfolders(root) if one.name.lower() == "images"), root)
+    folders = find_split_folders(top) or {"all": top}
+    return {split: _scan(root, folder) for split, folder in folders.items()}
 
 
 def _read_layout(root: Path, path: Path, problems: ProblemCounter) -> YoloLayout:
