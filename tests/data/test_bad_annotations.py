@@ -68,9 +68,14 @@ COUNTED = {
         2,
         "skip   1 box outside of its image: 000.png (annotation 1)",
     ),
-    "no width": (obj(bbox=[5, 5, 0, 5]), 2, 2, "skip   1 box without area: 000.png (annotation 1)"),
+    "no width": (
+        obj(bbox=[5, 5, 0, 5], segmentation=None),
+        2,
+        2,
+        "skip   1 box without area: 000.png (annotation 1)",
+    ),
     "negative height": (
-        obj(bbox=[5, 5, 5, -5]),
+        obj(bbox=[5, 5, 5, -5], segmentation=None),
         2,
         2,
         "skip   1 box without area: 000.png (annotation 1)",
@@ -163,25 +168,25 @@ COUNTED = {
         obj(segmentation=[[1, 2, 3, 4]]),
         2,
         3,
-        "skip   1 polygon with fewer than three points: 000.png (annotation 1)",
+        "skip   1 polygon with fewer than three points, its object kept: 000.png (annotation 1)",
     ),
     "odd polygon": (
         obj(segmentation=[[1, 2, 3, 4, 5, 6, 7]]),
         2,
         3,
-        "skip   1 polygon that cannot be read: 000.png (annotation 1)",
+        "skip   1 polygon that cannot be read, its object kept: 000.png (annotation 1)",
     ),
     "nan polygon": (
         obj(segmentation=[[1, 2, 3, NAN, 5, 6]]),
         2,
         3,
-        "skip   1 polygon that cannot be read: 000.png (annotation 1)",
+        "skip   1 polygon that cannot be read, its object kept: 000.png (annotation 1)",
     ),
     "far polygon": (
         obj(segmentation=[[1, 2, 3, 1e9, 5, 6]]),
         2,
         3,
-        "skip   1 polygon that cannot be read: 000.png (annotation 1)",
+        "skip   1 polygon that cannot be read, its object kept: 000.png (annotation 1)",
     ),
     "text mask": (
         obj(segmentation="abc"),
@@ -236,7 +241,13 @@ COUNTED = {
         picture(id=None),
         1,
         2,
-        "skip   1 image entry that cannot be read: 000.png",
+        "skip   1 image entry that cannot be read: 000.png (its id None is not a whole number)",
+    ),
+    "image with a text id": (
+        picture(id="img_1"),
+        1,
+        2,
+        "skip   1 image entry that cannot be read: 000.png (its id 'img_1' is not a whole number)",
     ),
     "image of text": (
         append("images", "000.png"),
@@ -340,7 +351,9 @@ REJECTED = {
         "{} names the file 'C:\\\\a.png': write paths below the folder of the images.",
     ),
     "no object left": (
-        lambda content: [one.update(bbox=[0, 0, 0, 0]) for one in content["annotations"]],
+        lambda content: [
+            one.update(bbox=[0, 0, 0, 0], segmentation=None) for one in content["annotations"]
+        ],
         "{} has no usable object (3 boxes without area: 000.png (annotation 1)): correct it.",
     ),
 }
@@ -498,8 +511,8 @@ YAML = {
     "list": ("- a", "{0}/data.yaml should have names, train and val, not ['a']."),
     "no labels": (
         NAMES + "train: bare",
-        "{0} has no label file for any image of train, such as bare/0.png: put them into "
-        "a folder `labels` beside `images`.",
+        "{0} (train) has no label file for any image, such as bare/0.png: put them into a "
+        "folder `labels` beside `images`.",
     ),
 }
 
@@ -538,7 +551,7 @@ VOC = {
     "entities": (
         '<!DOCTYPE a [<!ENTITY b "c">]><annotation>&b;</annotation>',
         "skip   1 image whose annotation file cannot be read: Annotations/0.xml "
-        "(EntitiesForbidden(name='b', system_id=None, public_id=None))",
+        "(entities are not read)",
     ),
     "other tag": (
         "<plist/>",
@@ -575,8 +588,8 @@ def test_xml_files_without_image_and_images_without_xml_file(tmp_path):
     (root / "Annotations/0.xml").unlink()
     (root / "JPEGImages/1.png").unlink()
     assert describe_annotation_problems(open_objects(str(root))) == [
-        "skip   1 image whose file is missing: that of Annotations/1.xml",
         "skip   1 image that no annotation file lists: 0.png",
+        "skip   1 annotation file without an image: Annotations/1.xml",
     ]
 
 

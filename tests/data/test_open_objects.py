@@ -32,6 +32,14 @@ def assert_is_scene(images: ObjectImages, index: int, number: int, masks: bool =
         assert target.segments == [None] * len(objects)
 
 
+def names_of(data):
+    """Return the image files of each split."""
+    return {
+        split: [images.name(index) for index in range(len(images))]
+        for split, images in data.splits.items()
+    }
+
+
 def test_coco(tmp_path):
     data = open_objects(str(coco_folder(tmp_path / "scenes")))
     assert (data.name, data.classes, data.facts) == ("scenes", CLASSES, {})

@@ -2,7 +2,9 @@
 
 import os
 import posixpath
+import re
 import warnings
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
@@ -10,7 +12,7 @@ from pathlib import Path
 
 from spectralvision.data.annotation_problems import Problem, ProblemCounter
 from spectralvision.data.class_names import normalize_class
-from spectralvision.data.find_images import list_folder, scan_folder
+from spectralvision.data.find_images import list_folder, scan_folder, subfolders
 from spectralvision.data.image_files import (
     FileSize,
     describe_error,
@@ -26,20 +28,30 @@ NUM_THREADS = 16
 """That read the heads of image files, which waits for the disk most of the time."""
 CHUNK_FILES = 100
 """Files that a thread is given at once."""
+HEAD_BYTES = 1 << 18
+"""Of a file, in which its format shows."""
+SURROGATE = re.compile("[\ud800-\udfff]")
+"""What `read_lines` makes of bytes that are not UTF-8."""
 
 
-def normalize_file(name: str, source: Path) -> str:
-    """Return the name of a file in an annotation file, relative and with / between folders.
+def path_below(name: str, root: Path) -> str | None:
+    """Return a path relative to a folder, with / between folders, or None if it is outside."""
+    path = posixpath.normpath(name.replace("\\", "/"))
+    if path.startswith("/"):
+        for folder in (os.path.abspath(root), os.path.realpath(root)):
+            if path == folder or path.startswith(f"{folder}/"):
+                return posixpath.relpath(path, folder)
+    is_outside = path == ".." or path.startswith(("/", "../")) or path[1:3] == ":/"
+    return None if is_outside else path
 
-    Raises:
-        UserError: It is outside of the folder of the data set.
-    """
-    file = posixpath.normpath(name.replace("\\", "/"))
-    if file == ".." or file.startswith(("/", "../")) or file[1:3] == ":/":
-        raise UserError(
-            f"{source} names the file {name!r}: write paths below the folder of the images."
-        )
-    return file
+
+def matches_head(path: Path, pattern: re.Pattern[bytes]) -> bool:
+    """Return whether a pattern is in the first bytes of a file; False if it cannot be read."""
+    try:
+        with open_regular_file(path, any_size=True) as file:
+            return pattern.search(file.read(HEAD_BYTES)) is not None
+    except OSError:
+        return False
 
 
 class SiblingFiles:
@@ -48,7 +60,7 @@ class SiblingFiles:
     Args:
         root: Folder of the data set.
         names: In lower case, the names of folders such as `labels`.
-        others: What stands in place of the last of them, such as `images`.
+        others: In lower case, what stands in place of one of them, such as `images`.
         is_wanted: Whether a file may be one.
     """
 
@@ -61,23 +73,34 @@ class SiblingFiles:
     ) -> None:
         self.root, self.names, self.others, self.is_wanted = root, names, others, is_wanted
         self._listed: dict[str, dict[str, str]] = {}
+        self._found: dict[str, list[str]] = {}
 
     def find(self, file: str) -> str | None:
         """Return the file that belongs to another one, both relative to the root, or None."""
         folder, name = os.path.split(file)
         stem = os.path.splitext(name)[0]
-        for candidate in self._folders(folder):
+        if folder not in self._found:
+            self._found[folder] = self._find_folders(folder)
+        for candidate in self._found[folder]:
             if stem in self._list(candidate):
                 return os.path.join(candidate, self._list(candidate)[stem])
         return None
 
-    def _folders(self, folder: str) -> list[str]:
+    def _find_folders(self, folder: str) -> list[str]:
+        """Return where the files that belong to those of a folder may be."""
         parts = folder.split("/")
         places = [place for place, part in enumerate(parts) if part.lower() in self.names]
-        if not places:
-            return [folder]
-        before, after = parts[: places[-1]], parts[places[-1] + 1 :]
-        return [*("/".join([*before, other, *after]) for other in self.others), folder]
+        found = []
+        for place in reversed(places):
+            before, after = "/".join(parts[:place]), parts[place + 1 :]
+            after = [part for part in after if part.lower() not in self.names]
+            found += [os.path.join(before, other, *after) for other in self._find_others(before)]
+        return [*found, folder]
+
+    def _find_others(self, folder: str) -> list[str]:
+        path = self.root / folder
+        name_of = {one.name.lower(): one.name for one in subfolders(path)} if path.is_dir() else {}
+        return [name_of[other] for other in self.others if other in name_of]
 
     def _list(self, folder: str) -> dict[str, str]:
         """Return the wanted files of a folder by their stem."""
@@ -103,14 +126,16 @@ def read_lines(path: Path) -> list[str]:
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
-def read_class_list(files: Iterable[Path]) -> tuple[str, ...] | None:
-    """Return the class names in the first of some files that exists, one a line, or None.
+def read_class_names(path: Path) -> tuple[str, ...]:
+    """Return the class names in a file, one a line.
 
     Raises:
-        UserError: It has a name twice or none.
+        UserError: It cannot be read, is not UTF-8, or has a name twice or none.
     """
-    path = next((file for file in files if file.is_file()), None)
-    return None if path is None else check_class_names(read_lines(path), path)
+    lines = read_lines(path)
+    if any(SURROGATE.search(line) for line in lines):
+        raise UserError(f"{path} is not UTF-8: save it as UTF-8.")
+    return check_class_names(lines, path)
 
 
 def check_class_names(names: Iterable[object], source: Path) -> tuple[str, ...]:
@@ -182,18 +207,24 @@ def build_images(
 
 
 def count_unlisted(
-    folders: Iterable[Path], listed: Iterable[Path], problems: ProblemCounter
+    folders: Iterable[Path],
+    listed: Iterable[Path],
+    problems: ProblemCounter,
+    problem: Problem = Problem.NOT_LISTED,
 ) -> dict[str, int]:
     """Count the images in folders that are not listed; return what is in formats not read."""
     known = {os.path.normpath(path) for path in listed}
-    left_out: dict[str, int] = {}
+    left_out: Counter[str] = Counter()
+    others: dict[str, str] = {}
     for folder in sorted(set(folders)):
         found = scan_folder(folder)
-        for suffix, number in found.left_out.items():
-            left_out[suffix] = left_out.get(suffix, 0) + number
+        left_out.update(found.left_out)
         for file in found.images:
             path = os.path.normpath(folder / file)
             if path not in known:
-                known.add(path)
-                problems.add(Problem.NOT_LISTED, file)
-    return left_out
+                others.setdefault(path, file)
+    real = {os.path.realpath(path) for path in known} if others else set()
+    for path, file in others.items():
+        if os.path.realpath(path) not in real:
+            problems.add(problem, file)
+    return dict(left_out)

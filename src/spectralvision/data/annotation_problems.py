@@ -37,9 +37,11 @@ class Problem(Enum):
         "image that no annotation file lists",
         "images that no annotation file lists",
     )
+    NO_SPLIT = "skip", "image in no split", "images in no split"
     NO_OBJECTS = "note", "image without objects, kept", "images without objects, kept"
 
     # Files and lines
+    NO_IMAGE = "skip", "annotation file without an image", "annotation files without an image"
     NO_FILE = "skip", "image without an annotation file", "images without an annotation file"
     WRONG_FILE = (
         "skip",
@@ -79,10 +81,14 @@ class Problem(Enum):
     # Masks
     FEW_POINTS = (
         "skip",
-        "polygon with fewer than three points",
-        "polygons with fewer than three points",
+        "polygon with fewer than three points, its object kept",
+        "polygons with fewer than three points, their objects kept",
     )
-    WRONG_POLYGON = "skip", "polygon that cannot be read", "polygons that cannot be read"
+    WRONG_POLYGON = (
+        "skip",
+        "polygon that cannot be read, its object kept",
+        "polygons that cannot be read, their objects kept",
+    )
     WRONG_MASK = (
         "skip",
         "mask that cannot be read, its box kept",

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from spectralvision.data.annotated_files import normalize_file
+from spectralvision.data.annotated_files import path_below
 from spectralvision.data.annotation_problems import Problem, ProblemCounter
 from spectralvision.data.class_names import normalize_class
 from spectralvision.data.image_files import describe_error, open_regular_file
@@ -38,15 +38,20 @@ class CocoFile(NamedTuple):
     """Whether there are annotations, as there are none for the test images of challenges."""
 
 
-def read_coco(path: Path, problems: ProblemCounter) -> CocoFile:
+def read_coco(path: Path, root: Path, problems: ProblemCounter) -> CocoFile:
     """Read an annotation file; count and leave out entries that cannot be used.
+
+    Args:
+        path: The file.
+        root: The folder of the data set; images in it may have absolute paths.
+        problems: Where to count.
 
     Raises:
         UserError: It is no such file.
     """
     # 1. Images and classes
     content = _read_object(path)
-    by_id = _read_images(path, _list_of(content, "images", path), problems)
+    by_id = _read_images(path, root, _list_of(content, "images", path), problems)
     images = list({id(image): image for image in by_id.values()}.values())
     if not images:
         raise UserError(f"{path} lists no usable image{problems.first()}: correct it.")
@@ -94,15 +99,17 @@ def parse_objects(
             category = one.get("category_id")
             problems.add(Problem.UNKNOWN_CLASS, f"{image.file} ({name}, category_id {category!r})")
             continue
-        box = _parse_box(one.get("bbox"))
+        box, segment = _parse_box(one.get("bbox")), one.get("segmentation")
         if box is None and one.get("bbox"):
             problems.add(Problem.WRONG_OBJECT, where)
             continue
-        if one.get("iscrowd", 0) not in (0, 1, None):
+        if box and segment and (box[2] <= box[0] or box[3] <= box[1]):
+            box = None  # that of the segment
+        crowd = one.get("iscrowd") or 0
+        is_crowd = crowd is True or to_whole(crowd) == 1
+        if not is_crowd and to_whole(crowd) != 0:
             problems.add(Problem.WRONG_CROWD, where)
-        is_crowd = one.get("iscrowd") == 1
-        area = to_float(one.get("area"))
-        found.append(Annotation(name, box, label, one.get("segmentation"), is_crowd, area))
+        found.append(Annotation(name, box, label, segment, is_crowd, to_float(one.get("area"))))
     return found
 
 
@@ -153,7 +160,7 @@ def _list_of(content: Mapping[str, Any], key: str, path: Path) -> list[Any]:
 
 
 def _read_images(
-    path: Path, entries: list[Any], problems: ProblemCounter
+    path: Path, root: Path, entries: list[Any], problems: ProblemCounter
 ) -> dict[Any, ListedImage]:
     """Return the images by number; one that is listed twice is one image.
 
@@ -163,10 +170,9 @@ def _read_images(
     by_id: dict[Any, ListedImage] = {}
     by_file: dict[str, ListedImage] = {}
     for place, entry in enumerate(entries, 1):
-        image = _parse_image(path, entry)
+        image = _parse_image(path, root, entry)
         if image is None:
-            file = entry.get("file_name") if isinstance(entry, dict) else None
-            problems.add(Problem.WRONG_IMAGE, str(file or f"image {place} of {path.name}"))
+            problems.add(Problem.WRONG_IMAGE, _describe_image(path, entry, place))
             continue
         same = by_id.get(image.image_id)
         if same is not None and same.file != image.file:
@@ -180,20 +186,39 @@ def _read_images(
     return by_id
 
 
-def _parse_image(path: Path, entry: Any) -> ListedImage | None:
-    """Return an image, or None if it has no number or file name, or no valid size."""
+def _parse_image(path: Path, root: Path, entry: Any) -> ListedImage | None:
+    """Return an image, or None if it has no number or file name, or no valid size.
+
+    Raises:
+        UserError: It is outside of the folder of the data set.
+    """
     if not isinstance(entry, dict):
         return None
     file, number = entry.get("file_name"), to_whole(entry.get("id"))
     if not isinstance(file, str) or not file or number is None:
         return None
-    sides = [entry.get("height") or None, entry.get("width") or None]
-    if sides == [None, None]:
-        return ListedImage(normalize_file(file, path), None, number, [])
-    height, width = map(to_whole, sides)
-    if height is None or width is None or height < 0 or width < 0:
-        return None
-    return ListedImage(normalize_file(file, path), (height, width), number, [])
+    size = None
+    if entry.get("height") or entry.get("width"):
+        height, width = to_whole(entry.get("height")), to_whole(entry.get("width"))
+        if height is None or width is None or min(height, width) < 1:
+            return None
+        size = (height, width)
+    inner = path_below(file, root)
+    if inner is None:
+        raise UserError(
+            f"{path} names the file {file!r}: write paths below the folder of the images."
+        )
+    return ListedImage(inner, size, number, [])
+
+
+def _describe_image(path: Path, entry: Any, place: int) -> str:
+    """Return what to call an image entry that cannot be read, and what is wrong with its id."""
+    if not isinstance(entry, dict):
+        return f"image {place} of {path.name}"
+    name, number = str(entry.get("file_name") or f"image {place} of {path.name}"), entry.get("id")
+    if to_whole(number) is not None:
+        return name
+    return f"{name} (its id {number!r:.50} is not a whole number)"
 
 
 def _read_classes(path: Path, entries: list[Any], annotations: list[Any]) -> dict[int, str]:
@@ -223,11 +248,14 @@ def _without_root(entries: list[Any], annotations: list[Any]) -> list[Any]:
     first = entries[0]
     if len(entries) < 2 or not isinstance(first, dict) or first.get("supercategory") != "none":
         return entries
-    above = {one.get("supercategory") for one in entries[1:] if isinstance(one, dict)}
+    is_above = all(
+        isinstance(one, dict) and one.get("supercategory") == first.get("name")
+        for one in entries[1:]
+    )
     used = any(
         isinstance(one, dict) and one.get("category_id") == first.get("id") for one in annotations
     )
-    return entries if used or above != {first.get("name")} else entries[1:]
+    return entries[1:] if is_above and not used else entries
 
 
 def _name_of(annotation: Any, place: int) -> str:

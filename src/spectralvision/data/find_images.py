@@ -141,6 +141,19 @@ def scan_folder(folder: Path, others: Collection[str] = ()) -> FolderFiles:
     return FolderFiles(sorted(files, key=lambda name: name.split("/")), left_out)
 
 
+def scan_files(folder: Path, suffix: str) -> Iterator[str]:
+    """Yield the files with a suffix in lower case at any depth, relative to the folder.
+
+    Links are followed, but not to a folder above.
+
+    Raises:
+        UserError: A folder cannot be read.
+    """
+    yield from (one.name for one in list_folder(folder) if one.name.lower().endswith(suffix))
+    for inner in subfolders(folder):
+        yield from (f"{inner.name}/{file}" for file in scan_files(inner, suffix))
+
+
 def list_folder(folder: Path) -> Iterator["os.DirEntry[str]"]:
     """Yield what is in a folder and not ignored."""
     try:

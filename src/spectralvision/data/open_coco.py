@@ -1,7 +1,7 @@
 """Open a data set with annotations of COCO's format: find its files, images and splits."""
 
-import contextlib
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -9,20 +9,23 @@ from spectralvision.data.annotated_files import (
     build_images,
     count_unlisted,
     fits,
+    matches_head,
     read_sizes,
 )
 from spectralvision.data.annotation_problems import ProblemCounter
-from spectralvision.data.class_lists import FILES as LISTS_OF_CLASSES
 from spectralvision.data.coco_json import CocoFile, parse_objects, read_coco
 from spectralvision.data.find_images import list_folder, subfolders
 from spectralvision.data.images import Images, Stream
 from spectralvision.data.object_store import AnnotatedImage
 from spectralvision.data.objects import ObjectImages
-from spectralvision.data.split_names import SPLIT_OF_WORD, find_split_word, group_by_split
+from spectralvision.data.split_names import group_by_split, split_of
 from spectralvision.data.splits import Data
 from spectralvision.runs import UserError
 
 ROBOFLOW_FILE = "_annotations.coco.json"
+LISTS = re.compile(rb'"(images|annotations)"\s*:\s*\[')
+"""What a file of COCO's format has near its beginning."""
+MAX_NAMED_FILES = 5
 MAX_PROBED_FILES = 100
 """Files that are looked for in each folder that may have the images."""
 
@@ -32,28 +35,34 @@ def find_coco_files(root: Path, in_root: bool = False) -> dict[str, Path]:
 
     Args:
         root: The folder.
-        in_root: Whether to look for any .json files in the folder itself but lists of classes,
-            rather than for those of COCO's `annotations` and of Roboflow's splits.
+        in_root: Whether to look for any such .json files in the folder itself, rather than for
+            those of COCO's `annotations` and of Roboflow's splits.
 
     Raises:
         UserError: A split has several.
     """
     files = [folder / ROBOFLOW_FILE for folder in [root, *subfolders(root)]]
     files = [file for file in files if file.is_file()]
-    folder = root if in_root else root / "annotations"
-    if not files and folder.is_dir():
-        found = sorted(
-            Path(one.path)
-            for one in list_folder(folder)
-            if one.name.endswith(".json") and one.name not in LISTS_OF_CLASSES
-        )
-        files = [file for file in found if file.name.startswith("instances_")] or found
+    if not files:
+        found = list_json(root if in_root else root / "annotations")
+        files = [file for file in found if file.name.startswith("instances_")]
+        files = files or [file for file in found if matches_head(file, LISTS)]
     groups = group_by_split(root, files) if files else {}
     for split, group in groups.items():
         if len(group) > 1:
-            names = ", ".join(str(file.relative_to(root)) for file in group)
-            raise UserError(f"{root} has several annotation files of {split} ({names}): keep one.")
+            names = ", ".join(str(file.relative_to(root)) for file in group[:MAX_NAMED_FILES])
+            names += " ..." * (len(group) > MAX_NAMED_FILES)
+            what = "annotation files" if split == "all" else f"annotation files of {split}"
+            raise UserError(f"{root} has several {what} ({names}): keep one.")
     return {split: group[0] for split, group in groups.items()}
+
+
+def list_json(folder: Path) -> list[Path]:
+    """Return the .json files in a folder, sorted; none if it does not exist."""
+    if not folder.is_dir():
+        return []
+    names = [one.name for one in list_folder(folder) if one.name.lower().endswith(".json")]
+    return [folder / name for name in sorted(names)]
 
 
 def open_coco(name: str, root: Path, files: Mapping[str, Path]) -> Data:
@@ -69,7 +78,7 @@ def open_coco(name: str, root: Path, files: Mapping[str, Path]) -> Data:
     """
     # 1. Read the annotation files
     problems = ProblemCounter()
-    coco = {split: read_coco(path, problems) for split, path in files.items()}
+    coco = {split: read_coco(path, root, problems) for split, path in files.items()}
     unlabeled = {split: len(one.images) for split, one in coco.items() if not one.is_labeled}
     for split in unlabeled:
         if split != "test" or len(unlabeled) == len(coco):
@@ -144,21 +153,14 @@ def _find_folder(root: Path, coco: CocoFile) -> Path:
 
 def _candidates(root: Path, path: Path) -> list[Path]:
     """Return the folders in which the images of an annotation file may be."""
-    folders = [path.parent, path.parent / "images", root, root / "images"]
-    word = _split_word(path.stem) or _split_word(path.parent.name)
+    same_name = root / "images" / path.stem.removeprefix("instances_")  # CVAT
+    folders = [path.parent, path.parent / "images", root, root / "images", same_name]
+    split = split_of(path.stem) or split_of(path.parent.name)
     for parent in (root, root / "images"):
-        if word and parent.is_dir():
-            same = [one for one in subfolders(parent) if _split_word(one.name) == word]
+        if split and parent.is_dir():
+            same = [one for one in subfolders(parent) if split_of(one.name) == split]
             folders += [folder for one in same for folder in (one, one / "images")]
     return [folder for folder in dict.fromkeys(folders) if folder.is_dir()]
-
-
-def _split_word(name: str) -> str | None:
-    """Return the split that a name has, or None if it has none or several."""
-    with contextlib.suppress(UserError):
-        word = find_split_word(name)
-        return SPLIT_OF_WORD[word] if word else None
-    return None
 
 
 def _exists(path: Path) -> bool:

@@ -4,7 +4,8 @@ Objects marked as difficult become crowds, which evaluation leaves out.
 """
 
 import os
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from spectralvision.data.annotated_files import (
@@ -12,12 +13,13 @@ from spectralvision.data.annotated_files import (
     build_images,
     count_unlisted,
     fits,
-    read_class_list,
+    matches_head,
+    read_class_names,
     read_lines,
     read_sizes,
 )
 from spectralvision.data.annotation_problems import Problem, ProblemCounter
-from spectralvision.data.find_images import is_ignored, is_image_file, subfolders
+from spectralvision.data.find_images import is_image_file, scan_files, subfolders
 from spectralvision.data.images import Images, Stream
 from spectralvision.data.object_store import AnnotatedImage, Annotation
 from spectralvision.data.split_names import SPLITS, group_by_split
@@ -26,8 +28,14 @@ from spectralvision.data.voc_xml import XmlFile, read_xml
 from spectralvision.runs import UserError, require_extra
 
 XML_FOLDERS = ("annotations", "annotation", "xmls", "xml", "labels")
-IMAGE_FOLDERS = ("JPEGImages", "images", "Images", "imgs", "img", "image")
+IMAGE_FOLDERS = ("jpegimages", "images", "imgs", "img", "image")
 LIST_FOLDER = "ImageSets/Main"
+ROOT_ELEMENT = re.compile(
+    rb"^(?:\s|\xef\xbb\xbf|<\?.*?\?>|<!--.*?-->|<!DOCTYPE[^>]*>)*<annotation[\s>]", re.DOTALL
+)
+"""How an XML file of this form begins."""
+FLAG = re.compile(r"\s+(?:-1|0|1)$")
+"""What VOC's lists of a class have after each name."""
 
 
 def find_voc_folder(root: Path) -> Path | None:
@@ -42,7 +50,8 @@ def find_voc_folder(root: Path) -> Path | None:
         names = ", ".join(folder.name for folder in years)
         raise UserError(f"{devkit} has several data sets ({names}): give one of them to --data.")
     base = years[0] if years else root
-    return base if next(_scan_xml(base), None) else None
+    is_voc = any(matches_head(base / file, ROOT_ELEMENT) for file in scan_files(base, ".xml"))
+    return base if is_voc else None
 
 
 def open_voc(name: str, root: Path) -> Data:
@@ -54,23 +63,23 @@ def open_voc(name: str, root: Path) -> Data:
             `JPEGImages` or `images` in place of `Annotations`.
 
     Raises:
-        UserError: A split has no image or no object that can be used.
+        UserError: A split has no image or no object that can be used, or an image has two files.
     """
     require_extra("dense", "defusedxml")
     problems = ProblemCounter()
 
     # 1. The images of each split, with their XML files
-    groups, unlabeled = _group_files(root, sorted(_scan_xml(root)), problems)
+    groups, unlabeled = _group_files(root, _find_xml(root), problems)
     siblings = SiblingFiles(root, XML_FOLDERS, IMAGE_FOLDERS, is_image_file)
     content = {
         split: _read_files(root, files, siblings, problems) for split, files in groups.items()
     }
 
     # 2. Their classes
-    listed = read_class_list([root / "classes.txt", root / "labels.txt"])
+    lists = [root / name for name in ("classes.txt", "labels.txt") if (root / name).is_file()]
     files = [xml for found in content.values() for xml in found.values() if xml]
     names = {one.class_name for xml in files for one in xml.objects} - {""}
-    classes = listed or tuple(sorted(names))
+    classes = read_class_names(lists[0]) if lists else tuple(sorted(names))
     label_of = {name: label for label, name in enumerate(classes)}
 
     # 3. Their objects
@@ -84,13 +93,10 @@ def open_voc(name: str, root: Path) -> Data:
     return Data(name, classes, splits, facts=problems.facts() | facts)
 
 
-def _scan_xml(root: Path) -> Iterator[str]:
-    """Yield the XML files at any depth, relative to the root."""
-    for folder, folders, files in os.walk(root):
-        folders[:] = [name for name in folders if not is_ignored(name)]
-        for name in files:
-            if name.lower().endswith(".xml") and not is_ignored(name):
-                yield os.path.relpath(os.path.join(folder, name), root)
+def _find_xml(root: Path) -> list[str]:
+    """Return the XML files at any depth, each once, though a link may lead to it again."""
+    files = sorted(scan_files(root, ".xml"), reverse=True)
+    return sorted({os.path.realpath(root / file): file for file in files}.values())
 
 
 def _group_files(
@@ -98,44 +104,81 @@ def _group_files(
 ) -> tuple[dict[str, list[str]], dict[str, int]]:
     """Return the XML files of each split, and the number of images of splits that have none.
 
-    Splits are those of VOC's lists, or else of the names of files and folders.
+    Splits are those of VOC's lists, or else of the names of folders.
     """
-    lists = {split: root / LIST_FOLDER / f"{split}.txt" for split in (*SPLITS[:3], "trainval")}
-    names = {split: read_lines(path) for split, path in lists.items() if path.is_file()}
-    trainval = names.pop("trainval", [])
-    if not names.keys() & {"train", "val"} and trainval:
-        names["train"] = trainval
-    if not names:
-        groups = group_by_split(root, [root / file for file in files])
+    paths = {split: root / LIST_FOLDER / f"{split}.txt" for split in (*SPLITS[:3], "trainval")}
+    lists = {split: path for split, path in paths.items() if path.is_file()}
+    trainval = lists.pop("trainval", None)
+    if trainval and not lists.keys() & {"train", "val"}:
+        lists["train"] = trainval
+    if not lists:
+        groups = group_by_split(root, [root / file for file in files], by_name=False)
         return {
             split: [os.path.relpath(one, root) for one in groups[split]] for split in groups
         }, {}
-    by_stem = {Path(file).stem: file for file in files}
+    by_name = _index_files(files)
     found: dict[str, list[str]] = {}
     unlabeled: dict[str, int] = {}
-    for split in sorted(names, key=SPLITS.index):
-        stems = list(dict.fromkeys(names[split]))
-        found[split] = [by_stem[stem] for stem in stems if stem in by_stem]
-        if not found[split] and split == "test" and len(names) > 1:
-            unlabeled[split] = len(stems)
-            del found[split]
+    for split in sorted(lists, key=SPLITS.index):
+        path = lists[split]
+        file_of = {line: _find_listed(path, by_name, line) for line in read_lines(path)}
+        if split == "test" and len(lists) > 1 and not any(file_of.values()):
+            unlabeled[split] = len(file_of)
             continue
-        for stem in stems:
-            if stem not in by_stem:
-                problems.add(Problem.NO_FILE, f"{stem} of {split}")
+        found[split] = list(dict.fromkeys(file for file in file_of.values() if file))
+        for line, file in file_of.items():
+            if file is None:
+                problems.add(Problem.NO_FILE, f"{line} of {split}")
     return found, unlabeled
+
+
+def _index_files(files: list[str]) -> dict[str, list[str]]:
+    """Return the XML files by what a list may call them: `a`, or `folder/a`."""
+    by_name: dict[str, list[str]] = {}
+    for file in files:
+        parts = Path(file).with_suffix("").parts
+        for start in range(len(parts)):
+            by_name.setdefault("/".join(parts[start:]), []).append(file)
+    return by_name
+
+
+def _find_listed(path: Path, by_name: Mapping[str, list[str]], line: str) -> str | None:
+    """Return the XML file of a line in a list, which may end in a suffix or a flag, or None.
+
+    Raises:
+        UserError: There are several.
+    """
+    bare = FLAG.sub("", line)
+    is_file = is_image_file(Path(bare)) or bare.lower().endswith(".xml")
+    for name in (line, bare, os.path.splitext(bare)[0] if is_file else bare):
+        found = by_name.get(name, [])
+        if len(found) > 1:
+            files = ", ".join(found[:2])
+            raise UserError(f"{path} names {name!r}, which may be {files}: write its folder too.")
+        if found:
+            return found[0]
+    return None
 
 
 def _read_files(
     root: Path, files: list[str], siblings: SiblingFiles, problems: ProblemCounter
 ) -> dict[str, XmlFile | None]:
-    """Return the content of XML files by their images; None if it cannot be read."""
+    """Return the content of XML files by their images; None if it cannot be read.
+
+    Raises:
+        UserError: Two are of the same image.
+    """
     found: dict[str, XmlFile | None] = {}
+    file_of: dict[str, str] = {}
     for file in files:
         image = siblings.find(file)
         if image is None:
-            problems.add(Problem.MISSING_FILE, f"that of {file}")
+            problems.add(Problem.NO_IMAGE, file)
             continue
+        if file_of.setdefault(image, file) != file:
+            raise UserError(
+                f"{root / image} has the annotation files {file_of[image]} and {file}: keep one."
+            )
         try:
             found[image] = read_xml(root / file)
         except UserError as error:

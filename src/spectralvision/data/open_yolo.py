@@ -1,12 +1,19 @@
 """Open a data set with a .txt per image, in YOLO's form: `class cx cy w h`, or `class x1 y1 x2 y2
 ...` for the outline of an object, as fractions of the image."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from spectralvision.data.annotated_files import SiblingFiles, build_images, read_lines, read_sizes
+from spectralvision.data.annotated_files import (
+    SiblingFiles,
+    build_images,
+    count_unlisted,
+    read_lines,
+    read_sizes,
+)
 from spectralvision.data.annotation_problems import Problem, ProblemCounter
-from spectralvision.data.find_images import scan_folder
+from spectralvision.data.find_images import is_image_file, scan_files
 from spectralvision.data.images import Images, Stream
 from spectralvision.data.object_store import AnnotatedImage, Annotation
 from spectralvision.data.objects import ObjectImages
@@ -15,7 +22,7 @@ from spectralvision.data.splits import Data
 from spectralvision.data.yolo_layout import CLASS_LISTS, YoloLayout, find_layout, find_yaml
 from spectralvision.runs import UserError
 
-MAX_EXCESS = 0.01
+MAX_EXCESS = 0.1
 """By which fractions may be below 0 or above 1; boxes are clipped."""
 BOX_NUMBERS = 4
 
@@ -39,32 +46,49 @@ def open_yolo(name: str, root: Path, yaml_file: Path | None = None) -> Data:
     siblings = SiblingFiles(root, ("images",), ("labels",), _is_label_file)
     splits: dict[str, Images | Stream] = {}
     unlabeled: dict[str, int] = {}
+    used: set[str] = set()
     for split, files in layout.files.items():
+        source = f"{root} ({split})" if split != "all" else str(root)
         if not files:
-            raise UserError(f"{root} has no images in {split}: add some.")
+            raise UserError(f"{source} has no images: add some.")
         labels = {file: siblings.find(file) for file in files}
         if split == "test" and len(layout.files) > 1 and not any(labels.values()):
             unlabeled[split] = len(files)
             continue
         if not any(labels.values()):
             raise UserError(
-                f"{root} has no label file for any image of {split}, such as {files[0]}: put them "
-                "into a folder `labels` beside `images`."
+                f"{source} has no label file for any image, such as {files[0]}: put them into a "
+                "folder `labels` beside `images`."
             )
-        splits[split] = _open_split(root, split, labels, layout, problems)
-    left_out = dict(scan_folder(root).left_out)
+        splits[split] = _open_split(root, source, labels, layout, problems)
+        used.update(file for file in labels.values() if file)
+    _count_unused(root, used, problems)
+    listed = [root / file for files in layout.files.values() for file in files]
+    left_out = count_unlisted([root], listed, problems, Problem.NO_SPLIT)
     facts = problems.facts() | ({"left_out": left_out} if left_out else {})
     facts |= {"unlabeled": unlabeled} if unlabeled else {}
     return Data(name, layout.classes, splits, facts=facts)
 
 
 def _is_label_file(path: Path) -> bool:
-    return path.suffix == ".txt" and path.name not in CLASS_LISTS
+    return path.suffix.lower() == ".txt" and path.name not in CLASS_LISTS
+
+
+def _count_unused(root: Path, used: Collection[str], problems: ProblemCounter) -> None:
+    """Count the label files without an image, in folders `labels` and in those that are used."""
+    siblings = SiblingFiles(root, ("labels",), ("images",), is_image_file)
+    folders = {os.path.dirname(file) for file in used} - {""}
+    for file in sorted(scan_files(root, ".txt")):
+        folder = os.path.dirname(file)
+        is_label = folder in folders or "labels" in folder.lower().split("/")
+        is_unused = is_label and file not in used and _is_label_file(Path(file))
+        if is_unused and siblings.find(file) is None:
+            problems.add(Problem.NO_IMAGE, file)
 
 
 def _open_split(
     root: Path,
-    split: str,
+    source: str,
     labels: dict[str, str | None],
     layout: YoloLayout,
     problems: ProblemCounter,
@@ -77,7 +101,6 @@ def _open_split(
         if label_file is not None:
             annotations = _read_labels(root, label_file, size.size, layout, problems)
         images.append(AnnotatedImage(file, size.size, len(images) + 1, annotations))
-    source = f"{root} ({split})" if split != "all" else str(root)
     categories = range(len(layout.classes))
     return build_images(root, images, categories, problems, source)
 

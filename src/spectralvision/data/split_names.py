@@ -1,9 +1,11 @@
 """The split that the name of a file or folder states: `train`, `val` or `test`."""
 
+import contextlib
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from spectralvision.data.find_images import subfolders
 from spectralvision.runs import UserError
 
 SPLITS = ("train", "val", "test", "all")
@@ -38,22 +40,49 @@ def find_split_word(name: str) -> str | None:
     return words[0] if words else None
 
 
-def group_by_split(root: Path, files: Sequence[Path]) -> dict[str, list[Path]]:
+def split_of(name: str) -> str | None:
+    """Return the split that a name states, or None if it states none or several."""
+    with contextlib.suppress(UserError):
+        word = find_split_word(name)
+        return SPLIT_OF_WORD[word] if word else None
+    return None
+
+
+def find_split_folders(root: Path) -> dict[str, Path]:
+    """Return the folders in a folder that are named after a split, in the order of `SPLITS`.
+
+    Raises:
+        UserError: Two have the same split, or the name of one is ambiguous.
+    """
+    words = {folder.name: find_split_word(folder.name) for folder in subfolders(root)}
+    named = {name: word for name, word in words.items() if word}
+    require_distinct_splits(root, named)
+    found = {SPLIT_OF_WORD[word]: root / name for name, word in named.items()}
+    return {split: found[split] for split in SPLITS if split in found}
+
+
+def group_by_split(
+    root: Path, files: Sequence[Path], by_name: bool = True
+) -> dict[str, list[Path]]:
     """Return the files of each split, in the order of `SPLITS`.
 
-    The split of a file is in its name, or else in that of the nearest folder below `root`. If no
-    file has one, all are of the split `all`.
+    Args:
+        root: The folder of the data set.
+        files: Its files. The split of one is in its name, or else in that of the nearest folder
+            below `root`. If no file has one, all are of the split `all`.
+        by_name: Whether the names of files count, rather than those of their folders alone.
 
     Raises:
         UserError: A file belongs to no split while others do, or its name is ambiguous.
     """
-    words = {file: _find_in_path(file.relative_to(root)) for file in files}
+    words = {file: _find_in_path(file.relative_to(root), by_name) for file in files}
     stray = next((file for file, word in words.items() if word is None), None)
     if set(words.values()) == {None}:
         return {"all": list(files)}
     if stray is not None:
+        what = "its name" if by_name else "the name of its folder"
         raise UserError(
-            f"{stray} belongs to no split, but others do: put train, val or test into its name."
+            f"{stray} belongs to no split, but others do: put train, val or test into {what}."
         )
     splits = {file: SPLIT_OF_WORD[word] for file, word in words.items() if word}
     require_distinct_splits(root, {word: word for word in words.values() if word})
@@ -74,6 +103,6 @@ def require_distinct_splits(root: str | Path, words: Mapping[str, str]) -> None:
             )
 
 
-def _find_in_path(path: Path) -> str | None:
-    names = (path.stem, *reversed(path.parent.parts))
+def _find_in_path(path: Path, by_name: bool) -> str | None:
+    names = (path.stem if by_name else "", *reversed(path.parent.parts))
     return next((word for name in names if (word := find_split_word(name))), None)

@@ -39,11 +39,14 @@ def read_xml(path: Path) -> XmlFile:
         UserError: It cannot be read; the message is the reason in a few words.
     """
     require_extra("dense", "defusedxml")
+    from defusedxml.common import DefusedXmlException
     from defusedxml.ElementTree import ParseError, fromstring
 
     try:
         with open_regular_file(path) as file:
             tree = fromstring(file.read())
+    except DefusedXmlException:
+        raise UserError("entities are not read") from None
     except (OSError, ValueError, ParseError, LookupError) as error:
         raise UserError(describe_error(error)) from None
     if tree.tag != "annotation":

@@ -5,19 +5,33 @@ Roboflow write it, is looked for below the folder too, and a `path` that does no
 ignored.
 """
 
-import posixpath
+import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from spectralvision.data.annotated_files import check_class_names, read_class_list, read_lines
+from spectralvision.data.annotated_files import (
+    check_class_names,
+    matches_head,
+    path_below,
+    read_class_names,
+    read_lines,
+)
 from spectralvision.data.annotation_problems import Problem, ProblemCounter
 from spectralvision.data.find_images import list_folder, scan_folder, subfolders
 from spectralvision.data.image_files import describe_error, open_regular_file
-from spectralvision.data.split_names import SPLIT_OF_WORD, SPLITS, require_distinct_splits
+from spectralvision.data.parse_numbers import to_whole
+from spectralvision.data.split_names import (
+    SPLIT_OF_WORD,
+    SPLITS,
+    find_split_folders,
+    require_distinct_splits,
+    split_of,
+)
 from spectralvision.runs import UserError
 
 YAML_SUFFIXES = (".yaml", ".yml")
 YAML_NAMES = ("data.yaml", "dataset.yaml", "data.yml", "dataset.yml")
+NAMES_KEY = re.compile(rb"^(?:\xef\xbb\xbf)?[\"']?names[\"']?\s*:", re.MULTILINE)
 CLASS_LISTS = ("classes.txt", "obj.names", "labels/classes.txt", "_darknet.labels")
 
 
@@ -32,9 +46,10 @@ class YoloLayout(NamedTuple):
 
 def is_yolo_folder(root: Path) -> bool:
     """Return whether a folder has a .yaml with class names, a list of classes, or labels."""
-    if find_yaml(root) or any((root / name).is_file() for name in CLASS_LISTS):
+    if find_yaml(root) or _find_class_lists(root):
         return True
-    return any((folder / "labels").is_dir() for folder in (root, *subfolders(root)))
+    inside = [one for folder in _split_parents(root) for one in subfolders(folder)]
+    return any(one.name.lower() == "labels" for one in inside)
 
 
 def find_yaml(root: Path) -> Path | None:
@@ -42,7 +57,9 @@ def find_yaml(root: Path) -> Path | None:
     named = [root / name for name in YAML_NAMES if (root / name).is_file()]
     if named:
         return named[0]
-    others = [Path(one.path) for one in list_folder(root) if one.name.endswith(YAML_SUFFIXES)]
+    files = [Path(one.path) for one in list_folder(root)]
+    others = [path for path in files if path.suffix.lower() in YAML_SUFFIXES]
+    others = [path for path in others if matches_head(path, NAMES_KEY)]
     return others[0] if len(others) == 1 else None
 
 
@@ -59,38 +76,60 @@ def find_layout(root: Path, yaml_file: Path | None, problems: ProblemCounter) ->
     """
     if yaml_file is not None:
         return _read_layout(root, yaml_file, problems)
-    classes = read_class_list(root / name for name in CLASS_LISTS)
-    if classes is None:
+    return YoloLayout(_read_classes(root), _find_files(root), False)
+
+
+def _split_parents(root: Path) -> list[Path]:
+    """Return the folder itself, and those in it that are named after a split."""
+    return [root, *(folder for folder in subfolders(root) if split_of(folder.name))]
+
+
+def _find_class_lists(root: Path) -> list[Path]:
+    places = [folder / name for folder in _split_parents(root) for name in CLASS_LISTS]
+    return [path for path in places if path.is_file()]
+
+
+def _read_classes(root: Path) -> tuple[str, ...]:
+    """Return the class names of the folder, or of each split.
+
+    Raises:
+        UserError: There is no list of them, or there are several that differ.
+    """
+    paths = _find_class_lists(root)
+    if not paths:
         raise UserError(
             f"{root} has YOLO labels but no class names: add a data.yaml, or a classes.txt with "
             "one name a line."
         )
-    folders = _find_split_folders(root)
-    return YoloLayout(classes, {one: _scan(root, folders[one]) for one in folders}, False)
+    lists = {path: read_class_names(path) for path in paths}
+    for path, classes in lists.items():
+        if classes != lists[paths[0]]:
+            raise UserError(f"{paths[0]} and {path} list other classes: keep one of them.")
+    return lists[paths[0]]
 
 
-def _find_split_folders(root: Path) -> dict[str, Path]:
-    """Return the folder of each split, or that of all images."""
-    tops = [folder for folder in (root / "images", root) if folder.is_dir()]
-    for top in tops:
-        words = {one.name: one.name.lower() for one in subfolders(top)}
-        words = {name: word for name, word in words.items() if word in SPLIT_OF_WORD}
-        if words:
-            require_distinct_splits(top, words)
-            found = {SPLIT_OF_WORD[word]: top / name for name, word in words.items()}
-            return {split: found[split] for split in SPLITS if split in found}
-    return {"all": tops[0]}
+def _find_files(root: Path) -> dict[str, list[str]]:
+    """Return the images of each split, by lists such as train.txt, or by folders; or of `all`."""
+    texts = [Path(one.name) for one in list_folder(root) if one.name.lower().endswith(".txt")]
+    words = {str(text): text.stem.lower() for text in texts if text.stem.lower() in SPLIT_OF_WORD}
+    require_distinct_splits(root, words)
+    lists = {SPLIT_OF_WORD[word]: root / name for name, word in words.items()}
+    if "train" in lists:
+        return {split: _read_list(root, lists[split]) for split in SPLITS if split in lists}
+    top = next((one for one in subfolders(root) if one.name.lower() == "images"), root)
+    folders = find_split_folders(top) or {"all": top}
+    return {split: _scan(root, folder) for split, folder in folders.items()}
 
 
 def _read_layout(root: Path, path: Path, problems: ProblemCounter) -> YoloLayout:
     content = _read_yaml(path)
     classes = check_class_names(_names(content, path), path)
     count = content.get("nc")
-    if count is not None and count != len(classes):
+    if count is not None and to_whole(count) != len(classes):
         raise UserError(
             f"{path} has {len(classes)} names, but nc is {count!r}: correct one of them."
         )
-    base = root / (_inner(str(content.get("path") or ".")) or ".")
+    base = root / (_inner(root, str(content.get("path") or ".")) or ".")
     base = base if base.is_dir() else root
     files: dict[str, list[str]] = {}
     for split, keys in (("train", ["train"]), ("val", ["val", "valid"]), ("test", ["test"])):
@@ -105,10 +144,7 @@ def _read_layout(root: Path, path: Path, problems: ProblemCounter) -> YoloLayout
             problems.add(Problem.MISSING_SPLIT, split)
         else:
             files[split] = list(dict.fromkeys(file for one in found for file in one or []))
-    if not files:
-        folders = _find_split_folders(root)
-        files = {split: _scan(root, folder) for split, folder in folders.items()}
-    return YoloLayout(classes, files, "kpt_shape" in content)
+    return YoloLayout(classes, files or _find_files(root), "kpt_shape" in content)
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
@@ -128,11 +164,17 @@ def _names(content: dict[str, Any], path: Path) -> list[object]:
     """Return the class names, which are a list, or have their numbers before them."""
     names = content.get("names")
     if isinstance(names, dict):
-        if sorted(names, key=str) != sorted(range(len(names)), key=str):
+        by_number = {to_whole(number): name for number, name in names.items()}
+        if by_number.keys() != set(range(len(names))):
             raise UserError(f"{path} should number its names from 0 to {len(names) - 1}.")
-        names = [names[label] for label in range(len(names))]
+        names = [by_number[label] for label in range(len(names))]
     if not isinstance(names, list) or not names:
         raise UserError(f"{path} has no class names: add a list `names`.")
+    for name in names:
+        if isinstance(name, bool) or not isinstance(name, str | int | float):
+            raise UserError(
+                f"{path} has a class name that YAML reads as {name!r:.50}: put it in quotes."
+            )
     return names
 
 
@@ -142,7 +184,7 @@ def _list_entry(root: Path, base: Path, path: Path, split: str, entry: str) -> l
     Raises:
         UserError: The path is outside of the folder, or does not exist.
     """
-    inner = _inner(entry)
+    inner = _inner(root, entry)
     if inner is None:
         raise UserError(f"{path} has {entry!r} as {split}: write a path below its folder.")
     places = [folder / inner for folder in (base, root)]
@@ -151,26 +193,28 @@ def _list_entry(root: Path, base: Path, path: Path, split: str, entry: str) -> l
         return None
     if place is None:
         raise UserError(f"{path} has {entry!r} as {split}, which does not exist: correct the path.")
-    if place.is_dir():
-        return _scan(root, place)
-    return [_find_listed(root, place, line) for line in read_lines(place)]
+    return _scan(root, place) if place.is_dir() else _read_list(root, place)
 
 
-def _inner(entry: str) -> str | None:
+def _inner(root: Path, entry: str) -> str | None:
     """Return a path below a folder, without a first `..`, or None if it is outside of it."""
-    inner = posixpath.normpath(entry.replace("\\", "/")).removeprefix("../")
-    is_outside = inner == ".." or inner.startswith(("/", "../")) or inner[1:2] == ":"
-    return None if is_outside else inner
+    return path_below(entry.replace("\\", "/").removeprefix("../"), root)
 
 
-def _find_listed(root: Path, path: Path, line: str) -> str:
-    """Return the file of a line in a list of images, relative to the root."""
-    inner = _inner(line)
-    if inner is None:
-        raise UserError(f"{path} names the file {line!r}: write paths below the folder.")
-    places = [path.parent / inner, root / inner]
-    place = next((one for one in places if one.exists()), places[1])
-    return place.relative_to(root).as_posix()
+def _read_list(root: Path, path: Path) -> list[str]:
+    """Return the images that a file lists, relative to the root.
+
+    Their paths start at the file, at the root, or at a folder above that is called `data`, say.
+    """
+    files: dict[str, None] = {}
+    for line in read_lines(path):
+        inner = _inner(root, line)
+        if inner is None:
+            raise UserError(f"{path} names the file {line!r}: write paths below the folder.")
+        places = [path.parent / inner, root / inner, root / inner.partition("/")[2]]
+        place = next((one for one in places if one.is_file()), places[1])
+        files[place.relative_to(root).as_posix()] = None
+    return list(files)
 
 
 def _scan(root: Path, folder: Path) -> list[str]:
