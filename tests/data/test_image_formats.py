@@ -20,7 +20,7 @@ from spectralvision.data.image_formats import (
 )
 from spectralvision.data.open_data import open_data
 from spectralvision.runs import UserError
-from spectralvision.tasks.classification.data import describe_problems
+from spectralvision.tasks.classification.data import describe_left_out_data
 from tests.helpers.pictures import image_folder, picture
 
 
@@ -84,7 +84,7 @@ def test_other_formats_beside_images_are_counted_with_the_cure(tmp_path, fresh, 
     data = open_data(str(folder))
     assert data.facts["left_out"] == {".heic": 20, ".mov": 2, ".dng": 1, ".tga": 1}
     data.splits["val"] = data.splits["train"] = data.splits["all"]
-    assert describe_problems(data, [], [])[0] == (
+    assert describe_left_out_data(data)[0] == (
         'skip   formats that are not read: 20 .heic: `pip install "spectralvision[heic]"` reads '
         "them; 2 .mov: extract the frames of videos as JPEG; 1 .dng: develop raw photographs to "
         "JPEG; 1 .tga: convert them to PNG"

@@ -10,7 +10,7 @@ import pytest
 from spectralvision.data.open_data import open_data
 from spectralvision.data.splits import Data, split_train_val
 from spectralvision.runs import UserError
-from spectralvision.tasks.classification.data import describe_problems
+from spectralvision.tasks.classification.data import describe_left_out_data
 from tests.helpers.pictures import class_label, color_of, shard, table_file
 
 NAMES = ["blue", "green", "red"]
@@ -104,7 +104,7 @@ def test_a_split_without_labels_is_left_out(tmp_path, labels, column):
     assert data.split("val").labels.tolist() == [2, 1, 0]
     assert data.held_out() == "val"
     assert data.facts["unlabeled"] == {"test": 4}
-    assert describe_problems(data, [], [])[0] == "skip   4 images of test, which has no labels"
+    assert describe_left_out_data(data)[0] == "skip   4 images of test, which has no labels"
     with pytest.raises(UserError) as caught:
         data.split("test")
     assert str(caught.value) == "in1k has no labels in its split 'test': use train, val."

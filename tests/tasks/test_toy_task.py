@@ -142,9 +142,9 @@ def test_help_has_the_options_of_the_task(capsys):
 
 
 def test_recipes_and_runs_of_unknown_tasks_are_rejected(run, tmp_path, capsys):
-    code, _, err = call(capsys, "train", "mean-color", "--data", "digits")
+    code, _, err = call(capsys, "train", "mean-colour", "--data", "digits")
     assert code == 2
-    assert "mean-color is not a recipe: did you mean mean-color?" in err
+    assert "mean-colour is not a recipe: did you mean mean-color?" in err
     other = tmp_path / "other"
     other.mkdir()
     (other / "run.json").write_text(json.dumps({"task": "os:system"}))

@@ -47,12 +47,12 @@ def validate_masks(
         the pixels of each class in train, those that are ignored last.
 
     Raises:
-        UserError: No image is left in train or val.
+        UserError: No image is left in train or val, or all pixels of one are ignored.
     """
     bad: list[UnreadableImage] = []
-    pixels = np.zeros(len(data.classes) + 1, np.int64)
+    pixels = {split: np.zeros(len(data.classes) + 1, np.int64) for split in ("train", "val")}
     splits = dict(data.splits)
-    for split in ("train", "val"):
+    for split, counts in pixels.items():
         images = splits[split]
         if isinstance(images, Stream):
             continue
@@ -60,20 +60,24 @@ def validate_masks(
         numbers: Iterable[int] = range(len(images))
         if progress is not None:
             numbers = progress(numbers, f"Reading {split} masks", len(images))
-        results = _in_threads(partial(_count, images, len(pixels)), images)
+        results = _in_threads(partial(_count, images, len(counts)), images)
         for index, result in zip(numbers, results, strict=True):
             if isinstance(result, UserError):
                 bad.append(UnreadableImage(split, images.name(index), str(result).rstrip(".")))
                 continue
             good.append(index)
-            if split == "train":
-                pixels += result
+            counts += result
         if not good:
             first = next(one.reason for one in bad if one.split == split)
             raise UserError(f"{data.name} has no mask that can be used in {split} ({first}).")
+        if not counts[:-1].any():
+            raise UserError(
+                f"all pixels of {data.name} in {split} are ignored: check the values of the masks, "
+                "and the list of classes."
+            )
         if len(good) < len(images):
             splits[split] = Subset(images, good)
-    return replace(data, splits=splits), bad, pixels
+    return replace(data, splits=splits), bad, pixels["train"]
 
 
 def _values(source: MaskSource, index: int) -> set[int] | UserError:

@@ -1,6 +1,7 @@
-"""Escape, shorten and count text for HTML."""
+"""Escape, shorten, count and format text for people, in pages and on a terminal."""
 
 import html
+import math
 from collections.abc import Sequence
 
 from spectralvision.runs import format_count, printable
@@ -31,8 +32,13 @@ def pluralize(number: int, noun: str) -> str:
     return f"{format_count(number)} {noun}{'es' if noun.endswith('s') else 's'}"
 
 
-def join_names(names: Sequence[str], limit: int = 5) -> str:
-    """Return the first `limit` names, shortened, and the number of the others."""
-    text = ", ".join(shorten(name, MAX_NAME) for name in names[:limit])
+def join_names(names: Sequence[str], limit: int = 5, width: int | None = MAX_NAME) -> str:
+    """Return the first `limit` names, of at most `width` characters, and the number of others."""
+    text = ", ".join(name if width is None else shorten(name, width) for name in names[:limit])
     rest = len(names) - limit
     return f"{text} and {format_count(rest)} more" if rest > 0 else text
+
+
+def format_percent(value: float | None) -> str:
+    """Return a fraction in per cent, and a dash for None and NaN."""
+    return "-" if value is None or math.isnan(value) else f"{value:.1%}"

@@ -58,7 +58,7 @@ def test_crowds_missing_masks_and_missing_classes_are_named():
     bare = objects_of(2)._replace(segments=[None, *objects_of(2).segments[1:]])
     masks = replace(CONFIG, detector="mask_rcnn")
     _, notes = check_data(with_objects(scene_data(), "train", [bare]), masks)
-    assert "note   1 object of train without a mask" in notes
+    assert "note   1 object of train without a mask: not trained on" in notes
 
 
 def test_what_cannot_be_trained_on_is_rejected():

@@ -123,7 +123,7 @@ def damage(run, **changes):
     [
         ({"task": "detection"}, "is for detection, not for segmentation"),
         ({"decoder": "other"}, "other"),
-        ({"label_names": ["a", "b"]}, "the weights in .* cannot be used"),
+        ({"label_names": ["a", "b"], "values": [0, 1]}, "the weights in .* cannot be used"),
         ({"label_names": 3}, "has no settings of this version"),
         ({"output_stride": "x"}, "has no settings of this version"),
         ({"pretrained_cfg": {}}, "has no settings of this version"),
@@ -194,8 +194,8 @@ def test_other_classes_have_new_weights(decoder, data, tmp_path):
 
 
 def test_a_network_of_one_size_is_rejected(data):
-    with pytest.raises(UserError, match=r"does not take 96 x 64 pixels .*such as affnet_t"):
-        build(data, "vit_tiny_patch16_224", decoder="dpt", output_stride=16, input_size=64)
+    with pytest.raises(UserError, match=r"does not take 256 x 224 pixels .*such as affnet_t"):
+        build(data, "swin_tiny_patch4_window7_224", decoder="fpn", input_size=224)
 
 
 def test_a_classifier_with_arguments_is_a_start(data, tmp_path):

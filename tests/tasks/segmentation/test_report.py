@@ -78,12 +78,12 @@ def test_any_number_of_classes(number):
 
 def test_sizes_are_of_the_images_with_the_class():
     data = replace(
-        report_data(2, images=4), image_pixels=np.array([[10, 0], [0, 0], [6, 4], [2, 8]])
+        report_data(2, images=4), image_pixels=np.array([[10, 0], [0, 0], [7, 3], [2, 8]])
     )
     _, page = render(data)
     rows = page.sections["sizes"].rows
-    assert [row[:3] for row in rows[1:]] == [["class 0", "3", "60.00%"], ["class 1", "2", "60.00%"]]
-    assert rows[1][4] == "28.00% to 92.00%"
+    assert [row[:3] for row in rows[1:]] == [["class 0", "3", "70.00%"], ["class 1", "2", "55.00%"]]
+    assert rows[1][4] == "30.00% to 94.00%"
 
 
 def test_few_images_are_a_caveat():

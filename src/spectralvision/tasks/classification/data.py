@@ -1,7 +1,6 @@
 """The images of a classifier: which can be used, and what the user should know about them."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
 
 import numpy as np
 
@@ -9,18 +8,11 @@ from spectralvision.data.image_formats import describe_left_out
 from spectralvision.data.images import Images
 from spectralvision.data.splits import Data
 from spectralvision.data.thresholds import MIN_VAL_IMAGES, is_imbalanced
-from spectralvision.data.validate_images import (
-    DuplicateImage,
-    UnreadableImage,
-    validate_images,
-)
-from spectralvision.engine.progress import track
+from spectralvision.report.text import pluralize
 from spectralvision.runs import Auto, UserError
+from spectralvision.tasks.check_images import check_images
 from spectralvision.tasks.classification.config import ClassificationConfig
 from spectralvision.tasks.classification.token_labels.label_map_data import add_label_maps
-
-MAX_NAMES = 5
-"""Images that a note names."""
 
 
 def check_data(data: Data, config: ClassificationConfig) -> tuple[Data, list[str]]:
@@ -38,14 +30,9 @@ def check_data(data: Data, config: ClassificationConfig) -> tuple[Data, list[str
         raise UserError(
             f"{data.name} has one class ({data.classes[0]}), but at least two classes are required."
         )
-    data, unreadable, duplicates = validate_images(data, track)
-    facts = {
-        "skipped": [asdict(one) for one in unreadable],
-        "in_train_and_val": [asdict(one) for one in duplicates],
-    }
-    data = replace(data, facts=data.facts | facts)
-    is_weighted = config.loss.class_weights != 0
-    notes = describe_problems(data, unreadable, duplicates, is_weighted)
+    data, problems = check_images(data, "val top-1")
+    notes = [*describe_left_out_data(data), *problems]
+    notes += describe_balance(data, config.loss.class_weights != 0)
     if config.label_maps is not None:
         data, note = add_label_maps(data, config)
         notes = [note, *notes]
@@ -55,31 +42,23 @@ def check_data(data: Data, config: ClassificationConfig) -> tuple[Data, list[str
     return data, notes
 
 
-def describe_problems(
-    data: Data,
-    unreadable: Sequence[UnreadableImage],
-    duplicates: Sequence[DuplicateImage],
-    is_weighted: bool = False,
-) -> list[str]:
-    """Return lines about left out, unreadable, duplicate and few images, and imbalanced classes."""
+def describe_left_out_data(data: Data) -> list[str]:
+    """Return lines about files that are not read, and images without labels."""
     notes = []
     if left_out := data.facts.get("left_out"):
         notes.append(f"skip   formats that are not read: {describe_left_out(left_out)}")
     for split, number in data.facts.get("unlabeled", {}).items():
-        notes.append(f"skip   {_images(number)} of {split}, which has no labels")
-    if unreadable:
-        names = _join([f"{one.image} ({one.reason})" for one in unreadable])
-        notes.append(f"skip   {_images(len(unreadable))} that cannot be read: {names}")
-    if duplicates:
-        pairs = _join([f"{one.train} = {one.val}" for one in duplicates])
-        notes.append(
-            f"note   {_images(len(duplicates))} of val also in train, which makes val top-1 too "
-            f"high: {pairs}"
-        )
+        notes.append(f"skip   {pluralize(number, 'image')} of {split}, which has no labels")
+    return notes
+
+
+def describe_balance(data: Data, is_weighted: bool = False) -> list[str]:
+    """Return lines about few validation images, and imbalanced classes."""
+    notes = []
     num_val = len(data.splits["val"])
     if num_val < MIN_VAL_IMAGES:
         notes.append(
-            f"note   {_images(num_val)} in val: one more correct image changes top-1 by "
+            f"note   {pluralize(num_val, 'image')} in val: one more correct image changes top-1 by "
             f"{1 / num_val:.1%}"
         )
     counts = count_train_images(data)
@@ -110,12 +89,3 @@ def compute_class_weights(exponent: float | Auto, counts: Sequence[int]) -> list
     total = sum(weight * count for weight, count in zip(weights, counts, strict=True))
     mean = total / sum(counts)
     return [weight / mean for weight in weights]
-
-
-def _images(number: int) -> str:
-    return "1 image" if number == 1 else f"{number} images"
-
-
-def _join(names: Sequence[str]) -> str:
-    rest = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
-    return ", ".join(names[:MAX_NAMES]) + rest

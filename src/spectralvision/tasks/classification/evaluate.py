@@ -9,6 +9,7 @@ from torchmetrics.classification import MulticlassCalibrationError, MulticlassSt
 
 from spectralvision.data.splits import Data
 from spectralvision.engine.model_io import label_names, label_titles
+from spectralvision.report.text import format_percent
 from spectralvision.runs import format_rate
 from spectralvision.tasks.classification.module import Classifier
 from spectralvision.tasks.classification.statistics import wilson_interval
@@ -99,7 +100,7 @@ def format_classes(results: Sequence[dict[str, Any]]) -> list[list[str]]:
     tables = [{row["class"]: row for row in one["per_class"]} for one in results]
     rows = [["class", "images", *names]]
     for title, first in tables[0].items():
-        cells = [_percent(table.get(title, {}).get(key)) for table in tables
+        cells = [format_percent(table.get(title, {}).get(key)) for table in tables
                  for key in ("recall", "precision")]  # fmt: skip
         rows.append([title, str(first["images"]), *cells])
     return rows
@@ -131,7 +132,3 @@ def _unique_titles(model: nn.Module, data: Data) -> list[str]:
 def _interval(result: dict[str, Any]) -> str:
     low, high = result["top1_interval"]
     return f"{low:.1%} to {high:.1%}"
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1%}"

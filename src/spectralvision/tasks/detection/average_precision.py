@@ -88,25 +88,28 @@ class AveragePrecision(Metric):
         return {prefix: self._of_kind(kind, images) for prefix, kind in kinds.items()}
 
     def _of_kind(self, kind: Any, images: Sequence[tuple[Detections, Objects]]) -> Precision:
+        with_masks = kind == "segm"
+        kinds: Any = ("bbox", "segm") if with_masks else "bbox"  # "segm" alone skips empty images
         metric = MeanAveragePrecision(
-            iou_type=kind,
+            iou_type=kinds,
             backend="faster_coco_eval",
             max_detection_thresholds=[1, min(10, self.max_dets), self.max_dets],
             extended_summary=True,
         )
         metric.warn_on_many_detections = False
-        with_masks = kind == "segm"
         for found, objects in images:
             metric.update([_to_prediction(found, with_masks)], [_to_target(objects, with_masks)])
-        return _read(metric.compute())
+        return _read(metric.compute(), "segm_" if with_masks else "")
 
 
-def _read(values: dict[str, Any]) -> Precision:
+def _read(values: dict[str, Any], prefix: str) -> Precision:
     """Return the metrics of one kind from torchmetrics' result."""
-    numbers = {name: float(values[name]) for name in NAMES}
+    numbers = {name: float(values[f"{prefix}{name}"]) for name in NAMES}
     curves = {}
-    if "precision" in values:  # (10, 101, K, areas, limits); without any objects it is missing
-        precision = values["precision"][..., 0, -1].numpy()
+    if (
+        f"{prefix}precision" in values
+    ):  # (10, 101, K, areas, limits); without any objects it is missing
+        precision = values[f"{prefix}precision"][..., 0, -1].numpy()
         labels = values["classes"].reshape(-1).tolist()
         curves = {label: precision[..., place] for place, label in enumerate(labels)}
     return Precision(

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -11,15 +11,12 @@ from spectralvision.data.images import Images, Stream, WrappedImages
 from spectralvision.data.objects import ObjectImages, Objects
 from spectralvision.data.splits import Data
 from spectralvision.data.thresholds import MIN_VAL_IMAGES
-from spectralvision.data.validate_images import UnreadableImage, validate_images
 from spectralvision.engine.model_io import label_names
-from spectralvision.engine.progress import track
+from spectralvision.report.text import join_names, pluralize
 from spectralvision.runs import UserError
+from spectralvision.tasks.check_images import check_images
 from spectralvision.tasks.detection.config import DetectionConfig
 from spectralvision.tasks.detection.detector import Detector
-
-MAX_NAMES = 5
-"""Images or classes that a note names."""
 
 
 class RelabeledObjects(WrappedImages):
@@ -45,34 +42,18 @@ def check_data(data: Data, config: DetectionConfig) -> tuple[Data, list[str]]:
     """
     if config.num_classes not in (None, len(data.classes)):
         raise UserError(
-            f"{data.name} has {_count(len(data.classes), 'class', 'classes')}: leave out "
+            f"{data.name} has {pluralize(len(data.classes), 'class')}: leave out "
             f"--num-classes {config.num_classes}."
         )
-    data, unreadable, duplicates = validate_images(data, track)
-    notes = [*describe_annotation_problems(data), *_describe_unreadable(unreadable)]
-    if duplicates:
-        pairs = _join([f"{one.train} = {one.val}" for one in duplicates])
-        notes.append(
-            f"note   {_count(len(duplicates), 'image')} of val also in train, which makes val AP "
-            f"too high: {pairs}"
-        )
-    facts = {
-        "skipped": [asdict(one) for one in unreadable],
-        "in_train_and_val": [asdict(one) for one in duplicates],
-    }
+    notes = describe_annotation_problems(data)
+    data, problems = check_images(data, "val AP")
+    notes += problems
     for split in ("train", "val"):
         notes += _describe_objects(data, split, config.has_masks)
     num_val = len(data.split("val"))
     if num_val < MIN_VAL_IMAGES:
-        notes.append(f"note   {_count(num_val, 'image')} in val: its AP is a rough estimate")
-    return replace(data, facts=data.facts | facts), notes
-
-
-def _describe_unreadable(unreadable: Sequence[UnreadableImage]) -> list[str]:
-    if not unreadable:
-        return []
-    names = _join([f"{one.image} ({one.reason})" for one in unreadable])
-    return [f"skip   {_count(len(unreadable), 'image')} that cannot be read: {names}"]
+        notes.append(f"note   {pluralize(num_val, 'image')} in val: its AP is a rough estimate")
+    return data, notes
 
 
 def _describe_objects(data: Data, split: str, has_masks: bool) -> list[str]:
@@ -92,17 +73,21 @@ def _describe_objects(data: Data, split: str, has_masks: bool) -> list[str]:
             f"{data.name} has no masks in {split}, which mask_rcnn needs: use --detector "
             "faster_rcnn for boxes."
         )
-    notes = [f"found  {_count(total, 'object')} in {_count(found.images, 'image')} of {split}"]
+    notes = [
+        f"found  {pluralize(total, 'object')} in {pluralize(found.images, 'image')} of {split}"
+    ]
     if found.crowds:
-        notes.append(
-            f"note   {_count(found.crowds, 'crowd')} of {split} not trained on, and left out of AP"
-        )
+        crowds = pluralize(found.crowds, "crowd")
+        notes.append(f"note   {crowds} of {split} not trained on, and left out of AP")
     if has_masks and found.without_mask:
-        notes.append(f"note   {_count(found.without_mask, 'object')} of {split} without a mask")
+        effect = "not trained on" if split == "train" else "left out of mask AP"
+        notes.append(
+            f"note   {pluralize(found.without_mask, 'object')} of {split} without a mask: {effect}"
+        )
     missing = [data.classes[label] for label in np.flatnonzero(found.per_class == 0)]
     if missing:
-        count = _count(len(missing), "class", "classes")
-        notes.append(f"note   {count} without objects in {split}: {_join(missing)}")
+        count = pluralize(len(missing), "class")
+        notes.append(f"note   {count} without objects in {split}: {join_names(missing)}")
     return notes
 
 
@@ -185,12 +170,3 @@ def describe_counts(counts: Sequence[int], classes: Sequence[str]) -> str:
     order = sorted(range(len(classes)), key=lambda label: (-counts[label], label))
     text = ", ".join(f"{counts[label]} {classes[label]}" for label in order if counts[label])
     return text or "none"
-
-
-def _count(number: int, what: str, plural: str = "") -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {plural or what + 's'}"
-
-
-def _join(names: Sequence[str]) -> str:
-    rest = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
-    return ", ".join(names[:MAX_NAMES]) + rest

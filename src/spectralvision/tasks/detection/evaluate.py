@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from spectralvision.engine.model_io import label_titles
+from spectralvision.report.text import format_percent
 from spectralvision.runs import format_rate
 from spectralvision.tasks.detection.average_precision import NAMES, AveragePrecision, Precision
 from spectralvision.tasks.detection.module import DetectionModule
@@ -40,9 +41,9 @@ def format_result(result: dict[str, Any]) -> list[tuple[str, str]]:
     for prefix, what in PREFIXES.items():
         if f"{prefix}map" not in result:
             continue
-        rest = [f"{TITLES[name]} {_percent(result[prefix + name])}" for name in NAMES[1:3]]
-        sizes = [_percent(result[prefix + name]) for name in NAMES[3:]]
-        lines.append((f"{what} AP", ", ".join([_percent(result[f"{prefix}map"]), *rest])))
+        rest = [f"{TITLES[name]} {format_percent(result[prefix + name])}" for name in NAMES[1:3]]
+        sizes = [format_percent(result[prefix + name]) for name in NAMES[3:]]
+        lines.append((f"{what} AP", ", ".join([format_percent(result[f"{prefix}map"]), *rest])))
         lines.append(("", f"small {sizes[0]}, medium {sizes[1]}, large {sizes[2]}"))
     return lines
 
@@ -53,7 +54,9 @@ def format_comparison(results: Sequence[dict[str, Any]]) -> list[list[str]]:
     heads = [f"{PREFIXES[prefix]} {TITLES[name]}" for prefix in prefixes for name in NAMES[:3]]
     rows = [["model", *heads, "images", "images/s"]]
     for one in results:
-        cells = [_percent(one.get(f"{prefix}{name}")) for prefix in prefixes for name in NAMES[:3]]
+        cells = [
+            format_percent(one.get(f"{prefix}{name}")) for prefix in prefixes for name in NAMES[:3]
+        ]
         images = f"{one['images']} ({one['split']})"
         rows.append([one["model"], *cells, images, format_rate(one["images_per_second"], "")])
     return rows
@@ -70,7 +73,9 @@ def format_classes(results: Sequence[dict[str, Any]]) -> list[list[str]]:
     tables = [{row["class"]: row for row in one["per_class"]} for one in results]
     rows = [["class", "objects", *heads]]
     for title, first in tables[0].items():
-        cells = [_percent(table.get(title, {}).get(name)) for table in tables for name in shown]
+        cells = [
+            format_percent(table.get(title, {}).get(name)) for table in tables for name in shown
+        ]
         rows.append([title, str(first["objects"]), *cells])
     return rows
 
@@ -97,7 +102,3 @@ def _per_class(
             row[f"{prefix}ap"], row[f"{prefix}ap_50"] = precision.of_class(label)
         rows.append(row)
     return rows
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1%}"

@@ -20,7 +20,7 @@ from spectralvision.report.page import (
     table,
     tiles,
 )
-from spectralvision.report.text import join_names, pluralize
+from spectralvision.report.text import format_percent, join_names, pluralize
 from spectralvision.runs import format_count, format_rate
 from spectralvision.tasks.detection.data import ObjectCounts
 from spectralvision.tasks.detection.precision_chart import precision_chart
@@ -81,18 +81,20 @@ def cards(data: ReportData) -> list[Card]:
     for prefix, precision in data.precision.items():
         what = f"{KINDS[prefix]} AP: average precision over IoU thresholds of 0.5 to 0.95 and over "
         what += f"the classes, on {pluralize(len(data.errors), 'validation image')}"
-        found.append(Card(_percent(precision.values["map"]), what, main=not prefix))
-        found.append(Card(_percent(precision.values["map_50"]), f"{KINDS[prefix]} AP50: at 0.5"))
+        found.append(Card(format_percent(precision.values["map"]), what, main=not prefix))
+        found.append(
+            Card(format_percent(precision.values["map_50"]), f"{KINDS[prefix]} AP50: at 0.5")
+        )
     hits, missed, false = (sum(one[place] for one in data.errors) for place in range(3))
     above = f"with a score of at least {MIN_SCORE:.0%}"
     found.append(
-        Card(_percent(hits / max(hits + missed, 1)),
+        Card(format_percent(hits / max(hits + missed, 1)),
              f"recall: {format_count(hits)} of {format_count(hits + missed)} objects are found "
              + above)
     )  # fmt: skip
     text = f"precision: {format_count(false)} of {format_count(hits + false)} detections {above} "
     text += "are false"
-    return [*found, Card(_percent(hits / (hits + false) if hits + false else None), text)]
+    return [*found, Card(format_percent(hits / (hits + false) if hits + false else None), text)]
 
 
 def caveats(data: ReportData) -> list[str]:
@@ -167,7 +169,11 @@ def _class_row(data: ReportData, label: int) -> list[str]:
     for prefix, precision in data.precision.items():
         ap, ap_50 = precision.of_class(label)
         value = ap or 0.0
-        row += [_percent(ap), *([] if prefix else [bar(value, value, value)]), _percent(ap_50)]
+        row += [
+            format_percent(ap),
+            *([] if prefix else [bar(value, value, value)]),
+            format_percent(ap_50),
+        ]
     return [*row, *(str(data.counts[split].per_class[label]) for split in ("val", "train"))]
 
 
@@ -192,7 +198,7 @@ def _curves_section(data: ReportData) -> Section:
 def _sizes_section(data: ReportData) -> Section:
     values = data.precision[""].values
     names = ("small", "medium", "large")
-    parts = [f"{name} {_percent(values[f'map_{name}'])}" for name in names]
+    parts = [f"{name} {format_percent(values[f'map_{name}'])}" for name in names]
     html = note(
         f"Box AP by size: {', '.join(parts)} (small: area less than 32 x 32 pixels, large: more "
         "than 96 x 96). Below: the root of the area of the objects, in pixels of the images."
@@ -204,7 +210,7 @@ def _sizes_section(data: ReportData) -> Section:
         cells = [name]
         for split in splits:
             value = float(fractions[split][place])
-            cells += [_percent(value), bar(value, value, value)]
+            cells += [format_percent(value), bar(value, value, value)]
         rows.append(cells)
     head = ["size", splits["train"], "", splits["val"], ""]
     return Section("sizes", "Sizes of objects", html + table(head, rows, numeric=[1, 3]))
@@ -222,7 +228,3 @@ def size_fractions(counts: ObjectCounts) -> np.ndarray:
     found, _ = np.histogram(np.sqrt(counts.areas), bins=edges)
     fractions: np.ndarray = found / max(len(counts.areas), 1)
     return fractions
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1%}"

@@ -12,16 +12,11 @@ from spectralvision.data.masks import MaskImages, ReorderedMasks
 from spectralvision.data.scan_masks import validate_masks
 from spectralvision.data.splits import Data
 from spectralvision.data.thresholds import MIN_VAL_IMAGES
-from spectralvision.data.validate_images import (
-    DuplicateImage,
-    UnreadableImage,
-    validate_images,
-)
 from spectralvision.engine.progress import track
-from spectralvision.runs import UserError, format_count
+from spectralvision.report.text import join_names, pluralize
+from spectralvision.runs import UserError
+from spectralvision.tasks.check_images import check_images
 
-MAX_NAMES = 5
-"""Images that a note names."""
 RARE = 0.001
 """Fraction of the pixels below which a class is rare."""
 
@@ -36,59 +31,34 @@ def check_data(data: Data) -> tuple[Data, list[str]]:
         raise UserError(
             f"{data.name} has one class ({data.classes[0]}), but at least two classes are required."
         )
-    data, unreadable, duplicates = validate_images(data, track)
-    data, bad_masks, pixels = validate_masks(data, track)
-    facts = {
-        "skipped": [asdict(one) for one in (*unreadable, *bad_masks)],
-        "in_train_and_val": [asdict(one) for one in duplicates],
-        "train_pixels": pixels.tolist(),
-    }
-    data = replace(data, facts=data.facts | facts)
-    return data, describe_problems(data, unreadable, bad_masks, duplicates, pixels)
-
-
-def describe_problems(
-    data: Data,
-    unreadable: Sequence[UnreadableImage],
-    bad_masks: Sequence[UnreadableImage],
-    duplicates: Sequence[DuplicateImage],
-    pixels: np.ndarray,
-) -> list[str]:
-    """Return lines about what is left out, duplicates, few images, and classes without pixels."""
     notes = [*describe_annotation_problems(data), *describe_unpaired(data)]
-    if unreadable:
-        names = _join([f"{one.image} ({one.reason})" for one in unreadable])
-        notes.append(f"skip   {_count(len(unreadable), 'image')} that cannot be read: {names}")
+    data, problems = check_images(data, "val mIoU")
+    data, bad_masks, pixels = validate_masks(data, track)
+    notes += problems
     if bad_masks:
-        names = _join([one.reason for one in bad_masks])
-        notes.append(f"skip   {_count(len(bad_masks), 'image')} without a usable mask: {names}")
-    if duplicates:
-        pairs = _join([f"{one.train} = {one.val}" for one in duplicates])
-        notes.append(
-            f"note   {_count(len(duplicates), 'image')} of val also in train, which makes val mIoU "
-            f"too high: {pairs}"
-        )
+        names = join_names([one.reason for one in bad_masks], width=None)
+        notes.append(f"skip   {pluralize(len(bad_masks), 'image')} without a usable mask: {names}")
     if (num_val := len(data.splits["val"])) < MIN_VAL_IMAGES:
-        notes.append(f"note   {_count(num_val, 'image')} in val: the metrics are uncertain")
-    return notes + _describe_pixels(data.classes, pixels)
+        notes.append(f"note   {pluralize(num_val, 'image')} in val: the metrics are uncertain")
+    skipped = [*data.facts["skipped"], *map(asdict, bad_masks)]
+    facts = data.facts | {"skipped": skipped, "train_pixels": pixels.tolist()}
+    return replace(data, facts=facts), notes + _describe_pixels(data.classes, pixels)
 
 
 def _describe_pixels(classes: Sequence[str], pixels: np.ndarray) -> list[str]:
     """Return lines about ignored pixels, and about classes that are missing or rare in train."""
     total, ignored = int(pixels.sum()), int(pixels[-1])
     notes = []
-    if total == ignored:
-        return ["note   all pixels of train are ignored: nothing can be trained"]
     fractions = pixels[:-1] / (total - ignored)
     if missing := [classes[index] for index in np.flatnonzero(fractions == 0).tolist()]:
-        notes.append(f"note   no pixels in train: {_join(missing)}")
+        notes.append(f"note   no pixels in train: {join_names(missing)}")
     rare = [
         f"{classes[index]} ({fractions[index]:.2%})"
         for index in np.flatnonzero((fractions > 0) & (fractions < RARE)).tolist()
     ]
     if rare:
         notes.append(
-            f"note   rare classes in train: {_join(rare)}; --class-weights 0.5 up-weights them"
+            f"note   rare classes in train: {join_names(rare)}; --class-weights 0.5 up-weights them"
         )
     if ignored:
         notes.append(f"note   {ignored / total:.1%} of the pixels of train are ignored")
@@ -131,12 +101,3 @@ def find_values(images: Images | Stream, number: int) -> list[int]:
             return images.values.of_classes(number)
         images = images.base
     return list(range(number))
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{format_count(number)} {noun}" + ("" if number == 1 else "s")
-
-
-def _join(names: Sequence[str]) -> str:
-    rest = len(names) - MAX_NAMES
-    return ", ".join(names[:MAX_NAMES]) + (f" and {rest} more" if rest > 0 else "")

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from spectralvision.data.splits import Data
+from spectralvision.report.text import format_percent
 from spectralvision.runs import format_rate
 from spectralvision.tasks.segmentation.metrics import class_metrics
 from spectralvision.tasks.segmentation.module import SegmentationModule
@@ -67,7 +68,7 @@ def format_classes(results: Sequence[dict[str, Any]]) -> list[list[str]]:
     rows = [["class", "pixels", *names]]
     for title, first in tables[0].items():
         cells = [
-            _percent(table.get(title, {}).get(key))
+            format_percent(table.get(title, {}).get(key))
             for table in tables
             for key in ("iou", "accuracy")
         ]
@@ -77,7 +78,3 @@ def format_classes(results: Sequence[dict[str, Any]]) -> list[list[str]]:
 
 def _known(value: float) -> float | None:
     return value if value == value else None  # NaN
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1%}"

@@ -27,7 +27,7 @@ from spectralvision.report.page import (
     table,
     tiles,
 )
-from spectralvision.report.text import escape, join_names, pluralize, shorten
+from spectralvision.report.text import escape, format_percent, join_names, pluralize, shorten
 from spectralvision.runs import format_count, format_rate
 from spectralvision.tasks.segmentation.metrics import class_metrics
 from spectralvision.tasks.segmentation.report_data import (
@@ -144,7 +144,7 @@ def _picture(one: Picture) -> str:
         image(one.truth, f"Annotation of {one.name}"),
         image(one.predicted, f"Prediction for {one.name}"),
     ]
-    return figure(pictures, f"{short_name(one.name)}<br>mean IoU {_percent(one.miou)}")
+    return figure(pictures, f"{short_name(one.name)}<br>mean IoU {format_percent(one.miou)}")
 
 
 def _legend(classes: Sequence[str]) -> str:
@@ -180,9 +180,9 @@ def _class_row(data: ReportData, index: int, iou: float, accuracy: float) -> lis
     counts = data.confusion.sum(axis=1)
     row = [
         short_name(data.classes[index]),
-        _percent(iou),
+        format_percent(iou),
         bar(np.nan_to_num(iou), np.nan_to_num(iou), np.nan_to_num(iou)),
-        _percent(accuracy),
+        format_percent(accuracy),
         _fraction(counts[index], counts.sum()),
     ]
     if data.train_pixels is not None:
@@ -250,10 +250,6 @@ def _augmented_section(data: ReportData) -> Section:
     html = note("The original, then the crops of the first two epochs with their annotation.")
     html += picture_rows(data.augmented)
     return Section("augmented", "Training images after augmentation", html)
-
-
-def _percent(value: float) -> str:
-    return "-" if np.isnan(value) else f"{value:.1%}"
 
 
 def _fraction(part: float, whole: float) -> str:

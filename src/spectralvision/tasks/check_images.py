@@ -1,0 +1,38 @@
+"""Check the images of a data set before training, as all tasks do."""
+
+from dataclasses import asdict, replace
+
+from spectralvision.data.splits import Data
+from spectralvision.data.validate_images import validate_images
+from spectralvision.engine.progress import track
+from spectralvision.report.text import join_names, pluralize
+
+
+def check_images(data: Data, metric: str) -> tuple[Data, list[str]]:
+    """Return the data with what can be read of train and val, and notes for the user.
+
+    The notes name the images that are left out, and those that are in both splits.
+
+    Args:
+        data: The data set.
+        metric: What images in both splits make too high, for the note.
+
+    Raises:
+        UserError: Nothing is left to train on or to validate on.
+    """
+    data, unreadable, duplicates = validate_images(data, track)
+    notes = []
+    if unreadable:
+        names = join_names([f"{one.image} ({one.reason})" for one in unreadable], width=None)
+        notes.append(f"skip   {pluralize(len(unreadable), 'image')} that cannot be read: {names}")
+    if duplicates:
+        pairs = join_names([f"{one.train} = {one.val}" for one in duplicates], width=None)
+        notes.append(
+            f"note   {pluralize(len(duplicates), 'image')} of val also in train, which makes "
+            f"{metric} too high: {pairs}"
+        )
+    facts = {
+        "skipped": [asdict(one) for one in unreadable],
+        "in_train_and_val": [asdict(one) for one in duplicates],
+    }
+    return replace(data, facts=data.facts | facts), notes
