@@ -45,6 +45,14 @@ def test_splits_with_images_and_masks(folder):
     assert not data.split("train").has_labels
 
 
+def test_an_edited_mask_has_another_fingerprint(folder):
+    known = fingerprint(open_masks(str(folder)).split("train"))
+    assert fingerprint(open_masks(str(folder)).split("train")) == known
+    mask = next((folder / "train" / "masks").iterdir())
+    Image.fromarray(np.random.default_rng(0).integers(0, 3, (48, 64), np.uint8)).save(mask)
+    assert fingerprint(open_masks(str(folder)).split("train")) != known
+
+
 def test_images_and_masks_with_splits_inside(folder, tmp_path):
     root = tmp_path / "other"
     for kind, name in (("images", "images"), ("masks", "annotations")):

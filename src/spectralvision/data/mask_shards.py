@@ -38,6 +38,9 @@ class ShardMasks:
         assert content is not None
         return open_mask(content, f"the mask of {self.name(index)}")
 
+    def version(self, index: int) -> str:
+        return self.name(index)
+
     def name(self, index: int) -> str:
         return self.images.name(index)
 

@@ -44,6 +44,9 @@ class MaskSource(Protocol):
     def name(self, index: int) -> str:
         """Return the name of a mask."""
 
+    def version(self, index: int) -> str:
+        """Return a text that changes with a mask, for fingerprints."""
+
 
 class MaskFiles:
     """Mask files below a folder."""
@@ -59,6 +62,9 @@ class MaskFiles:
 
     def name(self, index: int) -> str:
         return self.files[index]
+
+    def version(self, index: int) -> str:
+        return f"{self.files[index]} {(self.root / self.files[index]).stat().st_size}"
 
 
 class Values(NamedTuple):
@@ -115,7 +121,7 @@ class MaskImages(WrappedImages):
         return ClassMap(_read_values(mask, self._table, name), name)
 
     def annotation(self, index: int) -> str:
-        return self.masks.name(index)
+        return self.masks.version(index)
 
 
 class ReorderedMasks(WrappedImages):

@@ -211,7 +211,7 @@ def _shuffled_classes(images: Images, seed: int) -> Iterator[list[int]]:
 
 
 def fingerprint(images: Images) -> str:
-    """Return a digest of names and annotations, independent of their order and of file contents."""
+    """Return a digest of names and annotations, independent of their order and of the images."""
     lines = sorted(
         f"{images.name(index)}\t{images.annotation(index)}" for index in range(len(images))
     )
