@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from timm.optim import create_optimizer_v2, param_groups_weight_decay
 from timm.scheduler import create_scheduler_v2
-from torch import nn
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from spectralvision.engine.optimizer_config import OptimizerConfig
@@ -77,7 +77,16 @@ def build_schedule(
 
 
 def build_average(model: nn.Module, decay: float | None) -> AveragedModel | None:
-    """Return a moving average of a model's weights and buffers; None without decay."""
+    """Return a moving average of a model's weights and buffers; None without decay.
+
+    After n updates the decay is at most (1 + n) / (10 + n), so that the first values, such as the
+    variances of batch norms, are soon forgotten.
+    """
     if decay is None:
         return None
-    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
+
+    def update(averages: list[Tensor], values: list[Tensor], updates: Any) -> None:
+        n = int(updates)
+        get_ema_multi_avg_fn(min(decay, (1 + n) / (10 + n)))(averages, values, updates)
+
+    return AveragedModel(model, multi_avg_fn=update, use_buffers=True)

@@ -51,7 +51,8 @@ class OptimizerConfig:
     drop_path: float = 0.0
     """Maximum rate of stochastic depth."""
     ema: float | None = None
-    """Decay of an exponential moving average of the weights, which is then validated and saved."""
+    """Decay of an exponential moving average of the weights, which is then validated and saved;
+    the first updates have a smaller decay."""
 
     def check(self) -> None:
         """Raise `UserError` for a value that cannot work."""
