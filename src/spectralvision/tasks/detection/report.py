@@ -39,6 +39,9 @@ KINDS = {"": "box", "mask_": "mask"}
 METRIC_TITLES = {
     "map": "Box AP", "map_50": "Box AP50", "map_75": "Box AP75",
     "mask_map": "Mask AP", "mask_map_50": "Mask AP50", "mask_map_75": "Mask AP75",
+    "classification": "Classification loss", "bbox_regression": "Box loss",
+    "bbox_ctrness": "Centerness loss", "classifier": "Classification loss", "box_reg": "Box loss",
+    "mask": "Mask loss", "objectness": "Proposal score loss", "rpn_box_reg": "Proposal box loss",
 }  # fmt: skip
 
 
