@@ -1,6 +1,6 @@
 """Segmentation, detection and instance masks on real data, each run within one budget of time.
 
-python benchmarks/dense.py DATA RUNS [--minutes 30] [--only NAME ...]
+python benchmarks/dense.py DATA RUNS [--minutes 30] [--threads 2] [--only NAME ...]
 
 Writes benchmarks/results/dense.json after each run.
 
@@ -16,6 +16,7 @@ The peer of bccd is torchvision's ssdlite320_mobilenet_v3_large, which `PEER` pu
 import argparse
 import csv
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -44,8 +45,8 @@ detectors.BUILDERS["ssdlite"] = build
 sys.exit(main())
 """
 CAMVID = {
-    "input-size": 192, "short-side": 288, "batch-size": 8, "class-weights": 0.5, "min-scale": 0.5,
-    "max-scale": 1.5, "precision": "bf16-mixed",
+    "input-size": 224, "short-side": 224, "batch-size": 8, "min-scale": 0.75, "max-scale": 1.5,
+    "class-weights": 0.5, "lovasz": 0.5, "ema": 0.99, "precision": "bf16-mixed",
 }  # fmt: skip
 BCCD = {"input-size": 320, "batch-size": 8, "precision": "bf16-mixed"}
 DSB2018 = {"input-size": 256, "batch-size": 4, "precision": "bf16-mixed"}
@@ -206,12 +207,14 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("runs", type=Path)
     parser.add_argument("--minutes", type=float, default=30)
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--only", nargs="+", choices=ENTRIES, default=list(ENTRIES))
     options = parser.parse_args()
     options.runs.mkdir(parents=True, exist_ok=True)
     rows = read_json(OUT)["rows"] if OUT.is_file() else []
     for name in options.only:
         entry = ENTRIES[name]
+        entry = entry._replace(fields=entry.fields | {"threads": options.threads})
         minutes = entry.minutes or options.minutes
         row = measure(name, entry, options.data, options.runs, minutes)
         rows = [one for one in rows if one["name"] != name] + [row]
