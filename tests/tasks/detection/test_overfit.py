@@ -56,7 +56,12 @@ def test_fcos():
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "updates", "lr"),
-    [("ssdlite", 160, 2e-3), ("faster_rcnn", 40, 1e-3), ("mask_rcnn", 70, 1e-3)],
+    [
+        ("ssdlite", 160, 2e-3),
+        ("retinanet", 160, 1e-3),
+        ("faster_rcnn", 40, 1e-3),
+        ("mask_rcnn", 70, 1e-3),
+    ],
 )
 def test_other_detectors(kind, updates, lr):
     found = overfit(kind, updates, lr)
