@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from timm.optim import create_optimizer_v2, param_groups_weight_decay
 from timm.scheduler import create_scheduler_v2
-from torch import Tensor, nn
+from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from spectralvision.engine.optimizer_config import OptimizerConfig
@@ -85,7 +85,7 @@ def build_average(model: nn.Module, decay: float | None) -> AveragedModel | None
     if decay is None:
         return None
 
-    def update(averages: list[Tensor], values: list[Tensor], updates: Any) -> None:
+    def update(averages: Any, values: Any, updates: Any) -> None:
         n = int(updates)
         get_ema_multi_avg_fn(min(decay, (1 + n) / (10 + n)))(averages, values, updates)
 
