@@ -48,6 +48,7 @@ CAMVID = {
     "input-size": 224, "short-side": 224, "batch-size": 8, "min-scale": 0.75, "max-scale": 1.5,
     "class-weights": 0.5, "lovasz": 0.5, "ema": 0.99, "precision": "bf16-mixed",
 }  # fmt: skip
+DEEPLABV3 = {"decoder": "deeplabv3", "output-stride": 8} | CAMVID
 BCCD = {"input-size": 320, "batch-size": 8, "precision": "bf16-mixed"}
 DSB2018 = {"input-size": 256, "batch-size": 4, "precision": "bf16-mixed"}
 
@@ -72,7 +73,7 @@ ENTRIES = {
     "camvid-affnet_t-deeplabv3": Entry(
         "camvid",
         "segmentation",
-        {"model": "affnet_t", "decoder": "deeplabv3", "output-stride": 8} | CAMVID,
+        {"model": "affnet_t"} | DEEPLABV3,
         "miou",
         "test",
         0.52,
@@ -87,7 +88,7 @@ ENTRIES = {
     "camvid-affnet_et-scratch": Entry(
         "camvid",
         "segmentation",
-        {"model": "affnet_et", "decoder": "deeplabv3", "output-stride": 8} | CAMVID,
+        {"model": "affnet_et"} | DEEPLABV3,
         "miou",
         "test",
         minutes=10,
@@ -95,7 +96,7 @@ ENTRIES = {
     "camvid-affnet_et.cifar10": Entry(
         "camvid",
         "segmentation",
-        {"model": "affnet_et.cifar10", "decoder": "deeplabv3", "output-stride": 8} | CAMVID,
+        {"model": "affnet_et.cifar10"} | DEEPLABV3,
         "miou",
         "test",
         minutes=10,

@@ -56,11 +56,10 @@ class Evaluate(Command[EvaluateOptions]):
         config = inference_config(options, self.task.inference_batch, options.devices)
 
         # 2. Find all models before the first one runs
-        from spectralvision.data.annotation_problems import describe_annotation_problems
-        from spectralvision.data.mask_pairs import describe_unpaired
         from spectralvision.engine.model_io import find_model
         from spectralvision.engine.progress import show_status
         from spectralvision.engine.threads import idle_threads
+        from spectralvision.tasks.check_images import describe_left_out
         from spectralvision.tasks.evaluation import evaluate
 
         for name in options.model:
@@ -76,7 +75,7 @@ class Evaluate(Command[EvaluateOptions]):
         with show_status(f"Finding the images of {options.data}"):
             columns = columns_of(options, options.model[0])
             data = self.task.open(options.data, options.data_dir, options.num_classes, columns)
-        for note in (*describe_annotation_problems(data), *describe_unpaired(data)):
+        for note in describe_left_out(data):
             print_line(note, file=sys.stderr)
         with idle_threads(options.devices):
             results = [

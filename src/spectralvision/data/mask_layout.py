@@ -12,7 +12,7 @@ The folders may have other usual names (`IMAGE_FOLDERS`, `MASK_FOLDERS`), and a 
 `MASK_SUFFIXES` after the name of its image.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from spectralvision.data.find_images import scan_folder, subfolders
@@ -24,12 +24,7 @@ from spectralvision.data.mask_pairs import (
     find_folders,
     pair_files,
 )
-from spectralvision.data.split_names import (
-    SPLIT_OF_WORD,
-    SPLITS,
-    find_split_word,
-    require_distinct_splits,
-)
+from spectralvision.data.split_names import SPLIT_OF_WORD, SPLITS, find_split_folders
 from spectralvision.runs import UserError
 
 MASKS_BESIDE = ("_masks", "_mask", "_labels", "_label", "_annotations", "annot")
@@ -64,7 +59,7 @@ def descend(root: Path) -> Path:
 
 def _find_splits_inside(own: Folders) -> Layout:
     """Return the splits in the folders of images and of masks, or `all`."""
-    images, masks = _by_split(own.images), _by_split(own.masks)
+    images, masks = find_split_folders(own.images), find_split_folders(own.masks)
     is_name_of_place = set(images) == {"test"} and len(subfolders(own.images)) > 1
     if not images or not masks or is_name_of_place:
         return Layout({"all": pair_files(own)}, {})
@@ -81,7 +76,7 @@ def _find_splits(root: Path) -> Layout:
         for suffix in MASKS_BESIDE
         if name.removesuffix("_images") + suffix in by_name
     }
-    images = _by_split(root, masks.values())
+    images = find_split_folders(root, masks.values())
     found = {
         split: one
         for split, folder in images.items()
@@ -90,15 +85,6 @@ def _find_splits(root: Path) -> Layout:
     if not found:
         return Layout({}, {})
     return _build_layout(root, images, found, [*images.values(), *masks.values()])
-
-
-def _by_split(root: Path, others: Collection[Path] = ()) -> dict[str, Path]:
-    """Return the folders that are named after a split, except others."""
-    folders = [folder for folder in subfolders(root) if folder not in others]
-    words = {folder.name: find_split_word(folder.name) for folder in folders}
-    named = {name: word for name, word in words.items() if word}
-    require_distinct_splits(root, named)
-    return {SPLIT_OF_WORD[word]: root / name for name, word in named.items()}
 
 
 def _build_layout(

@@ -2,7 +2,7 @@
 
 import contextlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from spectralvision.data.find_images import subfolders
@@ -48,13 +48,18 @@ def split_of(name: str) -> str | None:
     return None
 
 
-def find_split_folders(root: Path) -> dict[str, Path]:
+def find_split_folders(root: Path, without: Collection[Path] = ()) -> dict[str, Path]:
     """Return the folders in a folder that are named after a split, in the order of `SPLITS`.
+
+    Args:
+        root: The folder.
+        without: Folders in it that do not count.
 
     Raises:
         UserError: Two have the same split, or the name of one is ambiguous.
     """
-    words = {folder.name: find_split_word(folder.name) for folder in subfolders(root)}
+    folders = [folder for folder in subfolders(root) if folder not in without]
+    words = {folder.name: find_split_word(folder.name) for folder in folders}
     named = {name: word for name, word in words.items() if word}
     require_distinct_splits(root, named)
     found = {SPLIT_OF_WORD[word]: root / name for name, word in named.items()}

@@ -1,11 +1,18 @@
-"""Check the images of a data set before training, as all tasks do."""
+"""Check the images of a data set, and describe what is left out, as all tasks do."""
 
 from dataclasses import asdict, replace
 
+from spectralvision.data.annotation_problems import describe_annotation_problems
+from spectralvision.data.mask_pairs import describe_unpaired
 from spectralvision.data.splits import Data
 from spectralvision.data.validate_images import validate_images
 from spectralvision.engine.progress import track
 from spectralvision.report.text import join_names, pluralize
+
+
+def describe_left_out(data: Data) -> list[str]:
+    """Return notes on what was left out when annotations and masks were opened."""
+    return [*describe_annotation_problems(data), *describe_unpaired(data)]
 
 
 def check_images(data: Data, metric: str) -> tuple[Data, list[str]]:

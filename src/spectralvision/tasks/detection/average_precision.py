@@ -106,10 +106,8 @@ def _read(values: dict[str, Any], prefix: str) -> Precision:
     """Return the metrics of one kind from torchmetrics' result."""
     numbers = {name: float(values[f"{prefix}{name}"]) for name in NAMES}
     curves = {}
-    if (
-        f"{prefix}precision" in values
-    ):  # (10, 101, K, areas, limits); without any objects it is missing
-        precision = values[f"{prefix}precision"][..., 0, -1].numpy()
+    if f"{prefix}precision" in values:  # without any objects it is missing
+        precision = values[f"{prefix}precision"][..., 0, -1].numpy()  # (10, 101, K)
         labels = values["classes"].reshape(-1).tolist()
         curves = {label: precision[..., place] for place, label in enumerate(labels)}
     return Precision(

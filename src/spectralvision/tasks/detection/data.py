@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from spectralvision.data.annotation_problems import describe_annotation_problems
 from spectralvision.data.images import Images, Stream, WrappedImages
 from spectralvision.data.objects import ObjectImages, Objects
 from spectralvision.data.splits import Data
@@ -14,7 +13,7 @@ from spectralvision.data.thresholds import MIN_VAL_IMAGES
 from spectralvision.engine.model_io import label_names
 from spectralvision.report.text import join_names, pluralize
 from spectralvision.runs import UserError
-from spectralvision.tasks.check_images import check_images
+from spectralvision.tasks.check_images import check_images, describe_left_out
 from spectralvision.tasks.detection.config import DetectionConfig
 from spectralvision.tasks.detection.detector import Detector
 
@@ -45,7 +44,7 @@ def check_data(data: Data, config: DetectionConfig) -> tuple[Data, list[str]]:
             f"{data.name} has {pluralize(len(data.classes), 'class')}: leave out "
             f"--num-classes {config.num_classes}."
         )
-    notes = describe_annotation_problems(data)
+    notes = describe_left_out(data)
     data, problems = check_images(data, "val AP")
     notes += problems
     for split in ("train", "val"):

@@ -5,9 +5,7 @@ from dataclasses import asdict, replace
 
 import numpy as np
 
-from spectralvision.data.annotation_problems import describe_annotation_problems
 from spectralvision.data.images import Images, Stream, WrappedImages
-from spectralvision.data.mask_pairs import describe_unpaired
 from spectralvision.data.masks import MaskImages, ReorderedMasks
 from spectralvision.data.scan_masks import validate_masks
 from spectralvision.data.splits import Data
@@ -15,7 +13,7 @@ from spectralvision.data.thresholds import MIN_VAL_IMAGES
 from spectralvision.engine.progress import track
 from spectralvision.report.text import join_names, pluralize
 from spectralvision.runs import UserError
-from spectralvision.tasks.check_images import check_images
+from spectralvision.tasks.check_images import check_images, describe_left_out
 
 RARE = 0.001
 """Fraction of the pixels below which a class is rare."""
@@ -31,7 +29,7 @@ def check_data(data: Data) -> tuple[Data, list[str]]:
         raise UserError(
             f"{data.name} has one class ({data.classes[0]}), but at least two classes are required."
         )
-    notes = [*describe_annotation_problems(data), *describe_unpaired(data)]
+    notes = describe_left_out(data)
     data, problems = check_images(data, "val mIoU")
     data, bad_masks, pixels = validate_masks(data, track)
     notes += problems
