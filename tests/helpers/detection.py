@@ -56,6 +56,19 @@ def no_objects(size: tuple[int, int] = (48, 64)) -> Objects:
     )
 
 
+def annotated(boxes, labels, crowd=None) -> Objects:
+    """Return objects with a box only, from lists."""
+    boxes = np.array(boxes, np.float32).reshape(-1, 4)
+    areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
+    return no_objects((400, 400))._replace(
+        boxes=boxes,
+        labels=np.array(labels, np.int64),
+        is_crowd=np.array(crowd or [False] * len(boxes), bool),
+        areas=areas,
+        segments=[None] * len(boxes),
+    )
+
+
 def scene_images(numbers: range, masks: bool = True) -> ObjectImages:
     """Return scenes with their objects."""
     objects = [objects_of(number, masks=masks) for number in numbers]

@@ -1,6 +1,6 @@
 """What a task hands to the engine: a model with its loss and metrics, and the metric to watch."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,6 +93,10 @@ class TrainModule(nn.Module):
         """Update `metrics` with the model's outputs on a batch (images, targets)."""
         images, targets = batch
         self.update_metrics(self(images), targets)
+
+    def take_validation(self, values: Mapping[str, float]) -> None:
+        """Take the metrics of an epoch, on all ranks, before its weights are saved."""
+        return None
 
     def example_batch(self, count: int) -> Any:
         """Return a batch of random images with valid targets, for trial steps."""

@@ -143,6 +143,7 @@ class TrainingLoop:
             val = {name: float(value) for name, value in module.metrics.compute().items()}
 
             # 2. A row of metrics.csv, and the weights
+            module.take_validation(val)
             row = self._row(epoch, val)
             if self.state.log.add(row):
                 self.state.save_weights()

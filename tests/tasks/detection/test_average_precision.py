@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from spectralvision.tasks.detection.average_precision import AveragePrecision
+from spectralvision.tasks.detection.detector import DEFAULT_MIN_SCORE
 from tests.helpers.detection import detections, no_objects, objects_of
 from tests.helpers.scenes import run_lengths
 
@@ -40,7 +41,7 @@ def test_boxes():
     boxes = [[0, 0, 10, 10], [40, 0, 50, 10], [20, 20, 30, 26.2]]
     metric.update([detections(boxes, [0, 0, 0], [0.9, 0.8, 0.7])], [two_objects()])
     values = metric.compute()
-    assert values.keys() == {"map", "map_50", "map_75"}
+    assert values.keys() == {"map", "map_50", "map_75", "min_score"}
     assert float(values["map_50"]) == pytest.approx(BOTH, abs=1e-6)
     assert float(values["map_75"]) == pytest.approx(ONE_MISS, abs=1e-6)
     assert float(values["map"]) == pytest.approx((3 * BOTH + 7 * ONE_MISS) / 10, abs=1e-6)
@@ -76,6 +77,7 @@ def test_false_objects_in_images_without_objects_count(with_masks):
     false = detections([[0, 0, 10, 10]], [0], [0.9], masks=masks[:1])
     metric.update([right, false], [two_objects(), no_objects()])
     values = metric.compute()
+    assert float(values.pop("min_score")) == pytest.approx(0.35)  # of 0.01 to 0.69
     assert {round(float(value), 5) for value in values.values()} == {round(2 / 3, 5)}
 
 
@@ -123,7 +125,9 @@ def test_no_detections_and_reset():
     metric = AveragePrecision(with_masks=True)
     nothing = detections([], [], [], masks=[])
     metric.update([nothing], [two_objects()])
-    assert all(float(value) == 0 for value in metric.compute().values())
+    values = metric.compute()
+    assert float(values.pop("min_score")) == pytest.approx(DEFAULT_MIN_SCORE)
+    assert not any(map(float, values.values()))
     metric.reset()
     assert metric.images == []
     metric.update([nothing], [no_objects()])

@@ -6,6 +6,7 @@ import json
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 
 from spectralvision.cli import main
 from spectralvision.tasks.detection.module import DetectionModule
@@ -47,6 +48,9 @@ def test_the_run_has_losses_and_metrics(run):
     assert len(rows) == 2
     assert {"train_loss", "train_bbox_regression", "val_map", "val_map_50"} <= rows[0].keys()
     assert (run / "report.html").exists()
+    best = max(rows, key=lambda row: float(row["val_map"]))
+    weights = load_file(run / "model.safetensors")
+    assert float(weights["min_score"]) == pytest.approx(float(best["val_min_score"]))
 
 
 def test_an_interrupted_run_ends_like_an_uninterrupted_one(run, scenes, tmp_path):
@@ -73,9 +77,12 @@ def test_evaluate(run, scenes, capsys):
     assert [row["class"] for row in result["per_class"]] == ["square", "disc"]
     assert sum(row["objects"] for row in result["per_class"]) == 9
     assert result["map_large"] is None
+    assert 0 < result["min_score"] < 1
+    assert result.keys() >= {"recall", "precision"}
     code, out, _ = call(capsys, *words, "--per-class")
     assert out.splitlines()[0].startswith("box AP")
     assert "AP50" in out
+    assert "recall" in out
     code, _, err = call(capsys, *words, "--max-dets", "0")
     assert code == 2
     assert "--max-dets 0 should be between 1 and 10000" in err

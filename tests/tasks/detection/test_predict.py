@@ -85,6 +85,16 @@ def test_low_scores_can_be_found():
     assert found.scores.max() < 0.05
 
 
+@pytest.mark.parametrize(("option", "number"), [("auto", 1), (0.4, 2), (0.8, 0)])
+def test_the_lowest_score_is_the_option_or_the_one_that_was_validated(option, number):
+    model = tiny_detector("fcos").eval()
+    model.min_score.fill_(0.6)
+    predictor = ObjectPredictor(model, option)
+    found = detections([[1, 2, 11, 12], [5, 5, 25, 20]], [1, 0], [0.7, 0.5])
+    model.forward = lambda images: [found]
+    assert len(predictor([None])[0].scores) == number
+
+
 def test_masks_need_a_model_with_masks():
     with pytest.raises(UserError, match=r"--masks needs a model with instance masks .*fcos"):
         check_options(tiny_detector("fcos"), PredictOptions(masks="masks"))

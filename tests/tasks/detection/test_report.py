@@ -2,36 +2,18 @@
 
 from collections.abc import Sequence
 
-import numpy as np
 import pytest
 
-from spectralvision.data.objects import Objects
 from spectralvision.report.page import render_page
 from spectralvision.report.svg import data_uri
 from spectralvision.tasks.detection.average_precision import AveragePrecision
 from spectralvision.tasks.detection.data import ObjectCounts
+from spectralvision.tasks.detection.image_errors import ImageErrors
 from spectralvision.tasks.detection.report import describe, size_fractions
-from spectralvision.tasks.detection.report_data import (
-    ImageErrors,
-    Picture,
-    ReportData,
-    count_errors,
-)
-from tests.helpers.detection import detections, no_objects, objects_of
+from spectralvision.tasks.detection.report_data import Picture, ReportData
+from tests.helpers.detection import annotated, detections, no_objects
 from tests.helpers.html_page import Page
 from tests.helpers.scenes import scene
-
-
-def annotated(boxes, labels, crowd=None) -> Objects:
-    boxes = np.array(boxes, np.float32).reshape(-1, 4)
-    areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
-    return no_objects((400, 400))._replace(
-        boxes=boxes,
-        labels=np.array(labels, np.int64),
-        is_crowd=np.array(crowd or [False] * len(boxes), bool),
-        areas=areas,
-        segments=[None] * len(boxes),
-    )
 
 
 def report_data(number: int, worst: Sequence[Picture] = ()) -> ReportData:
@@ -46,6 +28,7 @@ def report_data(number: int, worst: Sequence[Picture] = ()) -> ReportData:
         title="scenes · affnet_t + fcos",
         classes=[f"<class {label}>" for label in range(number)],
         precision=metric.details(),
+        min_score=0.3,
         counts={"train": counts, "val": counts},
         images={"train": number, "val": number},
         errors=[ImageErrors(1 - label % 2, label % 2, label % 2) for label in range(number)],
@@ -93,23 +76,6 @@ def test_caveats():
     assert sentences == [
         "Only 11 validation images: hold out at least 50, preferably several hundred."
     ]
-
-
-def test_errors_of_an_image():
-    boxes = [[10, 10, 60, 60], [100, 100, 150, 150], [200, 200, 300, 300]]
-    objects = annotated(boxes, [0, 1, 1], [False, False, True])
-    found = detections(
-        [[10, 10, 60, 58], [11, 10, 60, 60], [100, 100, 150, 150], [201, 201, 299, 299]],
-        [0, 0, 0, 1],
-        [0.9, 0.8, 0.7, 0.6],
-        (400, 400),
-    )
-    # the first object twice, the second with another class, and on the crowd
-    small = detections([[210, 210, 230, 230]], [1], [0.5], (400, 400))
-    assert count_errors(small, objects) == ImageErrors(found=0, missed=2, false=0)
-    assert count_errors(found, objects) == ImageErrors(found=1, missed=1, false=2)
-    assert count_errors(found, annotated([], [])) == ImageErrors(0, 0, 4)
-    assert count_errors(detections([], [], []), objects_of(2)) == ImageErrors(0, 3, 0)
 
 
 def test_sizes():

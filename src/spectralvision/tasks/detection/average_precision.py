@@ -12,6 +12,7 @@ from torchmetrics.detection import MeanAveragePrecision
 
 from spectralvision.data.objects import Objects, decode_masks
 from spectralvision.tasks.detection.detector import Detections, decode_mask
+from spectralvision.tasks.detection.image_errors import best_score, to_boxes
 
 NAMES = ("map", "map_50", "map_75", "map_small", "map_medium", "map_large")
 """AP over IoU thresholds of 0.5 to 0.95; at 0.5; at 0.75; of objects of less than 32 x 32 pixels,
@@ -66,12 +67,13 @@ class AveragePrecision(Metric):
         self.images = []
 
     def compute(self) -> dict[str, Tensor]:
-        """Return the metrics of an epoch."""
-        return {
+        """Return the metrics of an epoch, and `min_score`, the score with the best F1."""
+        values = {
             f"{prefix}{name}": torch.tensor(found.values[name] or 0.0)
             for prefix, found in self.details().items()
             for name in MONITORED
         }
+        return values | {"min_score": torch.tensor(best_score(self.all_images()))}
 
     def all_images(self) -> list[tuple[Detections, Objects]]:
         """Return what all ranks have collected."""
@@ -114,11 +116,6 @@ def _read(values: dict[str, Any], prefix: str) -> Precision:
         {name: None if number < 0 else number for name, number in numbers.items()},
         {label: curve for label, curve in curves.items() if (curve >= 0).all()},
     )
-
-
-def to_boxes(objects: Objects) -> Tensor:
-    """Return the (N, 4) boxes of annotated objects."""
-    return torch.from_numpy(objects.boxes).reshape(-1, 4)
 
 
 def _to_prediction(found: Detections, with_masks: bool) -> dict[str, Tensor]:

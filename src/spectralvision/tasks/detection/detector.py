@@ -20,6 +20,8 @@ from spectralvision.tasks.detection.detectors import (
     result_owner,
 )
 
+DEFAULT_MIN_SCORE = 0.3
+"""Score from which on objects are shown, before a validation chooses it."""
 MASKS_AT_ONCE = 8
 """Instance masks that are enlarged to the size of the image at a time."""
 RunLengths = dict[str, Any]
@@ -91,7 +93,10 @@ class Detector(nn.Module):
     Attributes:
         pretrained_cfg: As timm's models have it: preprocessing and class names.
         model_args: Arguments of the network besides its name, of a run that was started from.
+        min_score: (), score from which on objects are shown, as chosen in validation.
     """
+
+    min_score: Tensor
 
     def __init__(
         self, network: Any, settings: DetectorSettings, categories: Sequence[int] = ()
@@ -109,6 +114,7 @@ class Detector(nn.Module):
             settings.fpn_channels,
             settings.input_size,
         )
+        self.register_buffer("min_score", torch.tensor(DEFAULT_MIN_SCORE))
         self.first_label = int(settings.detector in WITH_BACKGROUND)
         self.has_masks = settings.detector in WITH_MASKS
 

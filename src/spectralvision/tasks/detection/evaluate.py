@@ -9,6 +9,8 @@ from spectralvision.engine.model_io import label_titles
 from spectralvision.report.text import format_percent
 from spectralvision.runs import format_rate
 from spectralvision.tasks.detection.average_precision import NAMES, AveragePrecision, Precision
+from spectralvision.tasks.detection.detector import Detector
+from spectralvision.tasks.detection.image_errors import count_errors, total_errors
 from spectralvision.tasks.detection.module import DetectionModule
 
 TITLES = dict(zip(NAMES, ("AP", "AP50", "AP75", "AP small", "AP medium", "AP large"), strict=True))
@@ -20,7 +22,8 @@ def collect_results(module: DetectionModule, per_class: bool) -> dict[str, Any]:
 
     Returns:
         map, map_50, map_75, map_small, map_medium, map_large, and mask_map... with masks, each None
-        where there are no such objects; max_dets; and per_class, a list with an entry per class.
+        where there are no such objects; max_dets; recall and precision of boxes at an IoU of 0.5
+        and a score of at least min_score; and per_class, a list with an entry per class.
     """
     metric: AveragePrecision = module.metrics["ap"]  # type: ignore[assignment]
     found = metric.details()
@@ -29,7 +32,7 @@ def collect_results(module: DetectionModule, per_class: bool) -> dict[str, Any]:
         for prefix, precision in found.items()
         for name, value in precision.values.items()
     }
-    results["max_dets"] = metric.max_dets
+    results |= {"max_dets": metric.max_dets, **_what_is_shown(module.model, metric)}
     if per_class:
         results["per_class"] = _per_class(metric, found, label_titles(module.model))
     return results
@@ -45,7 +48,9 @@ def format_result(result: dict[str, Any]) -> list[tuple[str, str]]:
         sizes = [format_percent(result[prefix + name]) for name in NAMES[3:]]
         lines.append((f"{what} AP", ", ".join([format_percent(result[f"{prefix}map"]), *rest])))
         lines.append(("", f"small {sizes[0]}, medium {sizes[1]}, large {sizes[2]}"))
-    return lines
+    recall, precision = format_percent(result["recall"]), format_percent(result["precision"])
+    text = f"recall {recall}, precision {precision}, with a score of at least "
+    return [*lines, ("boxes", f"{text}{result['min_score']:.0%}, as predict shows them")]
 
 
 def format_comparison(results: Sequence[dict[str, Any]]) -> list[list[str]]:
@@ -86,6 +91,14 @@ def count_per_class(metric: AveragePrecision, num_classes: int) -> np.ndarray:
     for _, objects in metric.all_images():
         counts += np.bincount(objects.labels[~objects.is_crowd], minlength=num_classes)
     return counts
+
+
+def _what_is_shown(model: Detector, metric: AveragePrecision) -> dict[str, float | None]:
+    """Return recall and precision of what `predict` shows."""
+    score = float(model.min_score)
+    errors = [count_errors(found.above(score), objects) for found, objects in metric.all_images()]
+    total = total_errors(errors)
+    return {"min_score": round(score, 2), "recall": total.recall, "precision": total.precision}
 
 
 def _per_class(

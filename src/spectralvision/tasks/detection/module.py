@@ -1,6 +1,6 @@
 """The detector with torchvision's losses and COCO's average precision."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -52,6 +52,10 @@ class DetectionModule(TrainModule):
     def update_metrics(self, outputs: Sequence[Detections], targets: Sequence[Objects]) -> None:
         """Update the metrics with detections, and what is annotated in the same images."""
         self.metrics["ap"].update(outputs, targets)
+
+    def take_validation(self, values: Mapping[str, float]) -> None:
+        """Keep the score from which on objects are shown."""
+        self.model.min_score.fill_(values["min_score"])
 
     def example_batch(self, count: int) -> tuple[Images, Targets]:
         """Return random images at the model's input size, each with some objects."""

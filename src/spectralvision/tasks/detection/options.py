@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from spectralvision.runs import check_ranges
+from spectralvision.runs import Auto, check_ranges
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,8 +23,8 @@ class EvaluateOptions:
 class PredictOptions:
     """Options of `predict` for detectors."""
 
-    min_score: float = 0.3
-    """Lowest score of an object that is shown."""
+    min_score: float | Auto = "auto"
+    """Lowest score of an object that is shown; auto: the one with the best F1 in validation."""
     pictures: str | None = None
     """Folder for a copy of each image with boxes, names, scores and masks drawn on it."""
     masks: str | None = None

@@ -12,7 +12,7 @@ from spectralvision.data.images import Images
 from spectralvision.engine.indexed_images import indexed, palette
 from spectralvision.engine.model_io import label_titles
 from spectralvision.engine.picture_files import PictureFolder
-from spectralvision.runs import UserError, require_extra
+from spectralvision.runs import Auto, UserError, require_extra
 from spectralvision.tasks.base import FileWriter, Row
 from spectralvision.tasks.detection.data import describe_counts
 from spectralvision.tasks.detection.detector import Detections, Detector, decode_mask
@@ -26,8 +26,9 @@ Records = Callable[[], Iterable[dict[str, Any]]]
 class ObjectPredictor(nn.Module):
     """Sized images -> for each the detections of at least some score."""
 
-    def __init__(self, model: Detector, min_score: float) -> None:
+    def __init__(self, model: Detector, min_score: float | Auto) -> None:
         super().__init__()
+        min_score = float(model.min_score) if min_score == "auto" else min_score
         model.lower_min_score(min_score)
         self.model, self.min_score = model, min_score
 

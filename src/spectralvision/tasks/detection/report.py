@@ -23,9 +23,9 @@ from spectralvision.report.page import (
 from spectralvision.report.text import format_percent, join_names, pluralize
 from spectralvision.runs import format_count, format_rate
 from spectralvision.tasks.detection.data import ObjectCounts
+from spectralvision.tasks.detection.image_errors import total_errors
 from spectralvision.tasks.detection.precision_chart import precision_chart
 from spectralvision.tasks.detection.report_data import (
-    MIN_SCORE,
     Picture,
     ReportData,
     collect_report_data,
@@ -39,9 +39,10 @@ KINDS = {"": "box", "mask_": "mask"}
 METRIC_TITLES = {
     "map": "Box AP", "map_50": "Box AP50", "map_75": "Box AP75",
     "mask_map": "Mask AP", "mask_map_50": "Mask AP50", "mask_map_75": "Mask AP75",
-    "classification": "Classification loss", "bbox_regression": "Box loss",
-    "bbox_ctrness": "Centerness loss", "classifier": "Classification loss", "box_reg": "Box loss",
-    "mask": "Mask loss", "objectness": "Proposal score loss", "rpn_box_reg": "Proposal box loss",
+    "min_score": "Lowest score shown", "classification": "Classification loss",
+    "bbox_regression": "Box loss", "bbox_ctrness": "Centerness loss",
+    "classifier": "Classification loss", "box_reg": "Box loss", "mask": "Mask loss",
+    "objectness": "Proposal score loss", "rpn_box_reg": "Proposal box loss",
 }  # fmt: skip
 
 
@@ -88,16 +89,17 @@ def cards(data: ReportData) -> list[Card]:
         found.append(
             Card(format_percent(precision.values["map_50"]), f"{KINDS[prefix]} AP50: at 0.5")
         )
-    hits, missed, false = (sum(one[place] for one in data.errors) for place in range(3))
-    above = f"with a score of at least {MIN_SCORE:.0%}"
+    total = total_errors(data.errors)
+    objects, shown = total.found + total.missed, total.found + total.false
+    above = f"with a score of at least {data.min_score:.0%}"
     found.append(
-        Card(format_percent(hits / max(hits + missed, 1)),
-             f"recall: {format_count(hits)} of {format_count(hits + missed)} objects are found "
+        Card(format_percent(total.recall),
+             f"recall: {format_count(total.found)} of {format_count(objects)} objects are found "
              + above)
     )  # fmt: skip
-    text = f"precision: {format_count(false)} of {format_count(hits + false)} detections {above} "
+    text = f"precision: {format_count(total.false)} of {format_count(shown)} detections {above} "
     text += "are false"
-    return [*found, Card(format_percent(hits / (hits + false) if hits + false else None), text)]
+    return [*found, Card(format_percent(total.precision), text)]
 
 
 def caveats(data: ReportData) -> list[str]:

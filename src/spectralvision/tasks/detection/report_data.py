@@ -4,17 +4,14 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
 from torch import Tensor
-from torchvision.ops import box_area, box_iou
 
 from spectralvision.data.images import Images, spread_indices
 from spectralvision.data.loaders import build_inference_loader, collate_lists
-from spectralvision.data.objects import Objects
 from spectralvision.data.samples import Samples
 from spectralvision.data.splits import Data
 from spectralvision.data.transforms import denormalize
@@ -23,29 +20,18 @@ from spectralvision.engine.model_io import architecture, data_config, label_titl
 from spectralvision.report.svg import data_uri
 from spectralvision.runs import UserError, read_json
 from spectralvision.tasks.augmented_samples import draw_augmented
-from spectralvision.tasks.detection.average_precision import AveragePrecision, Precision, to_boxes
+from spectralvision.tasks.detection.average_precision import AveragePrecision, Precision
 from spectralvision.tasks.detection.config import DetectionAugmentation
 from spectralvision.tasks.detection.data import ObjectCounts, count_objects, match_classes
-from spectralvision.tasks.detection.detector import Detections, SizedImage
+from spectralvision.tasks.detection.detector import SizedImage
 from spectralvision.tasks.detection.draw import draw_annotation, draw_objects, draw_sample
+from spectralvision.tasks.detection.image_errors import ImageErrors, count_errors
 from spectralvision.tasks.detection.model import load_model
-from spectralvision.tasks.detection.options import PredictOptions
 from spectralvision.tasks.detection.transforms import EvalTransform, TrainTransform
 
-MIN_SCORE = PredictOptions().min_score
-"""Of objects in pictures and in the counts of errors, as in `predict`."""
-MIN_IOU = 0.5
 MAX_WORST, MAX_SAMPLES, MAX_AUGMENTED = 8, 6, 4
 SIDE_PIXELS = 280
 """Longer side of the pictures."""
-
-
-class ImageErrors(NamedTuple):
-    """What is wrong in an image."""
-
-    found: int
-    missed: int
-    false: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +52,7 @@ class ReportData:
         title: Heading of the page.
         classes: K names.
         precision: Of boxes (key "") and of masks ("mask_").
+        min_score: Of objects in pictures and in the counts of errors, as in `predict`.
         counts: What is annotated, by split.
         images: Number of images by split.
         errors: Of all validation images.
@@ -79,6 +66,7 @@ class ReportData:
     title: str
     classes: Sequence[str]
     precision: Mapping[str, Precision]
+    min_score: float
     counts: Mapping[str, ObjectCounts]
     images: Mapping[str, int] = field(default_factory=dict)
     errors: Sequence[ImageErrors] = ()
@@ -105,7 +93,8 @@ def collect_report_data(run: Path, data: Data) -> ReportData:
     assert isinstance(images, Images)  # no reader of objects is a stream
     metric = _predict(model, images, record)
     seconds = time.monotonic() - start
-    shown = [found.above(MIN_SCORE) for found, _ in metric.images]
+    min_score = float(model.min_score)
+    shown = [found.above(min_score) for found, _ in metric.images]
     targets = [objects for _, objects in metric.images]
     errors = [count_errors(*pair) for pair in zip(shown, targets, strict=True)]
 
@@ -127,6 +116,7 @@ def collect_report_data(run: Path, data: Data) -> ReportData:
         title=f"{data.name} · {architecture(model)} + {model.settings.detector}",
         classes=data.classes,
         precision=metric.details(),
+        min_score=min_score,
         counts={split: count_objects(data, split) for split in ("train", "val")},
         images=record.get("data", {}).get("images", {"val": len(images)}),
         errors=errors,
@@ -136,38 +126,6 @@ def collect_report_data(run: Path, data: Data) -> ReportData:
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         images_per_second=len(images) / seconds,
     )
-
-
-def count_errors(found: Detections, objects: Objects) -> ImageErrors:
-    """Return how many objects are found, missed, and found where there are none.
-
-    Detections are taken by score; each finds the object of its class that it overlaps most, with an
-    IoU of at least 0.5. What lies on a crowd by half of its area is neither found nor false.
-    """
-    boxes = to_boxes(objects)
-    overlaps = box_iou(found.boxes, boxes).numpy()
-    same = found.labels.numpy()[:, None] == objects.labels[None]
-    overlaps = np.where(same & (overlaps >= MIN_IOU), overlaps, 0.0)
-    on_crowd = (same & objects.is_crowd & (_covered(found.boxes, boxes) >= MIN_IOU)).any(axis=1)
-    is_free = ~objects.is_crowd
-    hits = false = 0
-    for row, is_ignored in zip(overlaps, on_crowd, strict=True):
-        best = int((row * is_free).argmax()) if len(row) else 0
-        if len(row) and row[best] * is_free[best] > 0:
-            is_free[best] = False
-            hits += 1
-        elif not is_ignored:
-            false += 1
-    total = int((~objects.is_crowd).sum())
-    return ImageErrors(hits, total - hits, false)
-
-
-def _covered(boxes: Tensor, others: Tensor) -> np.ndarray:
-    """Return (N, M), the fraction of the area of each box that each of others (M, 4) covers."""
-    corners = torch.minimum(boxes[:, None, 2:], others[:, 2:])
-    sides = (corners - torch.maximum(boxes[:, None, :2], others[:, :2])).clamp_min(0)
-    covered: np.ndarray = (sides.prod(dim=-1) / box_area(boxes)[:, None].clamp_min(1e-9)).numpy()
-    return covered
 
 
 def _augmented(data: Data, model: Any, record: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
