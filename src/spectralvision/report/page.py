@@ -15,6 +15,7 @@ from typing import Any
 from spectralvision.report.text import MAX_NAME, escape, shorten
 
 MAX_LISTED_CLASSES = 20  # at both ends of a table
+MAX_LEGEND_CLASSES = 40
 MAX_VALUE = 300  # characters of a setting
 HASH = re.compile("[0-9a-f]{16,}")
 
@@ -72,6 +73,17 @@ def _section(section: Section) -> str:
 def short_name(text: str, limit: int = MAX_NAME) -> str:
     """Return a name, shortened, with the whole of it as a tooltip."""
     return f'<span title="{escape(text)}">{escape(shorten(text, limit))}</span>'
+
+
+def legend(classes: Sequence[str], colors: Iterable[Sequence[int]]) -> str:
+    """Return a line with the color of each class: red, green and blue from 0 to 255."""
+    marks = []
+    for name, color in zip(classes[:MAX_LEGEND_CLASSES], colors, strict=False):
+        square = f'<span style="color:rgb({",".join(map(str, color))})">&#9632;</span>'
+        marks.append(f"{square}&nbsp;{escape(shorten(name, 24))}")
+    rest = len(classes) - MAX_LEGEND_CLASSES
+    text = " &ensp;".join(marks) + (f" and {rest} more" if rest > 0 else "")
+    return f'<p class="soft">{text}</p>'
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], numeric: Iterable[int] = ()) -> str:

@@ -22,6 +22,13 @@ TEXT_PIXELS_PER_SIDE = 0.012
 MIN_TEXT_PIXELS = 9
 
 
+def class_colors(number: int) -> list[tuple[int, int, int]]:
+    """Return red, green and blue, from 0 to 255, of the boxes and masks of each class."""
+    import supervision
+
+    return [supervision.ColorPalette.DEFAULT.by_idx(label).as_rgb() for label in range(number)]
+
+
 def draw_objects(
     image: Image.Image,
     found: Detections,

@@ -6,7 +6,7 @@ import numpy as np
 
 from spectralvision.report.text import escape
 
-WIDTH, HEIGHT = 420, 250
+WIDTH, HEIGHT = 430, 250
 LEFT, RIGHT, TOP, BOTTOM = 46, 410, 34, 210
 LEGEND_STEP = 120
 TICKS = (0, 0.25, 0.5, 0.75, 1)

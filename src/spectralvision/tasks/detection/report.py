@@ -13,6 +13,7 @@ from spectralvision.report.page import (
     columns,
     figure,
     image,
+    legend,
     note,
     picture_rows,
     ranked_classes,
@@ -23,6 +24,7 @@ from spectralvision.report.page import (
 from spectralvision.report.text import format_percent, join_names, pluralize
 from spectralvision.runs import format_count, format_rate
 from spectralvision.tasks.detection.data import ObjectCounts
+from spectralvision.tasks.detection.draw import class_colors
 from spectralvision.tasks.detection.image_errors import total_errors
 from spectralvision.tasks.detection.precision_chart import precision_chart
 from spectralvision.tasks.detection.report_data import (
@@ -123,6 +125,7 @@ def caveats(data: ReportData) -> list[str]:
 
 def _samples_section(data: ReportData) -> Section:
     html = note("Annotation and prediction, evenly spread over the validation images.")
+    html += legend(data.classes, class_colors(len(data.classes)))
     html += tiles([_picture(one) for one in data.samples], wide=True)
     return Section("samples", "Predictions", html)
 

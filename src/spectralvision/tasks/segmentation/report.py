@@ -1,6 +1,6 @@
 """Build the report of a segmentation run: mean IoU, classes, confusions, pictures."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from spectralvision.report.page import (
     bar,
     figure,
     image,
+    legend,
     note,
     picture_rows,
     ranked_classes,
@@ -27,7 +28,7 @@ from spectralvision.report.page import (
     table,
     tiles,
 )
-from spectralvision.report.text import escape, format_percent, join_names, pluralize, shorten
+from spectralvision.report.text import format_percent, join_names, pluralize
 from spectralvision.runs import format_count, format_rate
 from spectralvision.tasks.segmentation.metrics import class_metrics
 from spectralvision.tasks.segmentation.report_data import (
@@ -37,7 +38,6 @@ from spectralvision.tasks.segmentation.report_data import (
 )
 
 MAX_CONFUSIONS = 15
-MAX_LEGEND_CLASSES = 40
 METRIC_TITLES = {
     "miou": "Mean IoU", "pixel_accuracy": "Pixel accuracy", "mean_accuracy": "Mean class accuracy",
 }  # fmt: skip
@@ -126,7 +126,8 @@ def caveats(data: ReportData) -> list[str]:
 def _samples_section(data: ReportData) -> Section:
     html = note("Image, annotation and prediction, evenly spread over the validation images.")
     figures = [_picture(one) for one in data.samples]
-    return Section("samples", "Predictions", html + _legend(data.classes) + tiles(figures, True))
+    html += legend(data.classes, palette(len(data.classes))) + tiles(figures, wide=True)
+    return Section("samples", "Predictions", html)
 
 
 def _worst_section(data: ReportData) -> Section:
@@ -145,18 +146,6 @@ def _picture(one: Picture) -> str:
         image(one.predicted, f"Prediction for {one.name}"),
     ]
     return figure(pictures, f"{short_name(one.name)}<br>mean IoU {format_percent(one.miou)}")
-
-
-def _legend(classes: Sequence[str]) -> str:
-    """Return the color of each class."""
-    marks = []
-    for name, color in zip(classes[:MAX_LEGEND_CLASSES], palette(len(classes)), strict=False):
-        rgb = ",".join(map(str, color))
-        square = f'<span style="color:rgb({rgb})">&#9632;</span>'
-        marks.append(f"{square}&nbsp;{escape(shorten(name, 24))}")
-    rest = len(classes) - MAX_LEGEND_CLASSES
-    text = " &ensp;".join(marks) + (f" and {rest} more" if rest > 0 else "")
-    return f'<p class="soft">{text}</p>'
 
 
 def _classes_section(data: ReportData) -> Section:
