@@ -50,7 +50,7 @@ CAMVID = {
 }  # fmt: skip
 DEEPLABV3 = {"decoder": "deeplabv3", "output-stride": 8} | CAMVID
 BCCD = {"input-size": 320, "batch-size": 8, "precision": "bf16-mixed"}
-DSB2018 = {"input-size": 256, "batch-size": 4, "precision": "bf16-mixed"}
+DSB2018 = {"input-size": 256, "batch-size": 4, "fpn-channels": 64, "precision": "bf16-mixed"}
 
 
 class Entry(NamedTuple):
