@@ -218,8 +218,9 @@ def main() -> None:
         entry = entry._replace(fields=entry.fields | {"threads": options.threads})
         minutes = entry.minutes or options.minutes
         row = measure(name, entry, options.data, options.runs, minutes)
+        row["provenance"] = provenance() | {"threads": options.threads}
         rows = [one for one in rows if one["name"] != name] + [row]
-        write_json(OUT, {"provenance": provenance(), "rows": rows})
+        write_json(OUT, {"rows": rows})
 
 
 if __name__ == "__main__":
