@@ -45,8 +45,8 @@ detectors.BUILDERS["ssdlite"] = build
 sys.exit(main())
 """
 CAMVID = {
-    "input-size": 224, "short-side": 224, "batch-size": 8, "min-scale": 0.75, "max-scale": 1.5,
-    "class-weights": 0.5, "lovasz": 0.5, "ema": 0.99, "precision": "bf16-mixed",
+    "input-size": 224, "short-side": 288, "batch-size": 8, "min-scale": 0.5, "max-scale": 1.5,
+    "distortion": 1, "drop-path": 0.1, "lovasz": 1, "ema": 0.99, "precision": "bf16-mixed",
 }  # fmt: skip
 DEEPLABV3 = {"decoder": "deeplabv3", "output-stride": 8} | CAMVID
 BCCD = {"input-size": 320, "batch-size": 8, "precision": "bf16-mixed"}
