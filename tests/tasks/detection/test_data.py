@@ -14,6 +14,7 @@ from spectralvision.tasks.detection.data import (
     describe_counts,
     describe_target,
     find_categories,
+    find_scale,
     match_classes,
 )
 from tests.helpers.detection import (
@@ -83,6 +84,22 @@ def test_classes_that_a_file_does_not_have_get_free_categories():
     images = scene_images(range(2))
     images.categories = (-1, 7, -1)
     assert find_categories(images, 3) == (8, 7, 9)
+
+
+def test_the_scale_of_the_objects():
+    """Of 4, 0 and 1 objects: the mean number is rounded up, the median size is of all of them."""
+    one = no_objects((40, 90))._replace(
+        boxes=np.zeros((4, 4), np.float32),
+        labels=np.zeros(4, np.int64),
+        is_crowd=np.zeros(4, bool),
+        areas=np.array([1, 36, 36, 3600], np.float32),
+        segments=[None] * 4,
+    )
+    other = one._replace(boxes=one.boxes[:1], labels=one.labels[:1], areas=one.areas[1:2])
+    images = with_objects(scene_data(), "train", [one, no_objects(), other]).split("train")
+    assert find_scale(images) == (2, pytest.approx(0.1))
+    nothing = with_objects(scene_data(), "train", [no_objects()]).split("train")
+    assert find_scale(nothing) == (0, 0.3)
 
 
 def test_classes_are_matched_by_name():

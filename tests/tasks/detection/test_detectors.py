@@ -7,6 +7,7 @@ import torch
 from spectralvision.engine.model_io import load_model
 from spectralvision.engine.train_module import Step
 from spectralvision.runs import UserError
+from spectralvision.tasks.detection.data import ObjectScale
 from spectralvision.tasks.detection.detector import Detector, DetectorSettings, SizedImage
 from spectralvision.tasks.detection.detectors import result_owner
 from spectralvision.tasks.detection.module import DetectionModule
@@ -46,6 +47,19 @@ def test_training_steps_with_and_without_objects(kind):
         loss.backward()
         assert loss.isfinite()
         assert all(one.grad is None or one.grad.isfinite().all() for one in module.parameters())
+
+
+def test_example_objects_are_like_those_of_the_data():
+    module = DetectionModule(tiny_detector("mask_rcnn"), scale=ObjectScale(7, 0.1))
+    images, targets = module.example_batch(2)
+    height, width = images[0].size
+    for target in targets:
+        left, top, right, bottom = target["boxes"].unbind(1)
+        assert len(target["boxes"]) == len(target["labels"]) == len(target["masks"]) == 7
+        assert ((right - left) / width - 0.1).abs().max() < 0.051
+        assert ((bottom - top) / height - 0.1).abs().max() < 0.051
+        assert (left >= 0).all()
+        assert (bottom <= height).all()
 
 
 @pytest.mark.parametrize("kind", KINDS)

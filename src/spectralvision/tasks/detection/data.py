@@ -1,12 +1,14 @@
 """The images of a detector: which can be used, what is in them, and what the user should know."""
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
-from spectralvision.data.images import Images, Stream, WrappedImages
+from spectralvision.data.images import Images, Stream, WrappedImages, spread_indices
 from spectralvision.data.objects import ObjectImages, Objects
 from spectralvision.data.splits import Data
 from spectralvision.data.thresholds import MIN_VAL_IMAGES
@@ -16,6 +18,9 @@ from spectralvision.runs import UserError
 from spectralvision.tasks.check_images import check_images, describe_left_out
 from spectralvision.tasks.detection.config import DetectionConfig
 from spectralvision.tasks.detection.detector import Detector
+
+MAX_SCALE_IMAGES, MAX_OBJECTS, MIN_OBJECT_SIDE = 1000, 200, 0.01
+"""Limits of `find_scale`."""
 
 
 class RelabeledObjects(WrappedImages):
@@ -88,6 +93,27 @@ def _describe_objects(data: Data, split: str, has_masks: bool) -> list[str]:
         count = pluralize(len(missing), "class")
         notes.append(f"note   {count} without objects in {split}: {join_names(missing)}")
     return notes
+
+
+class ObjectScale(NamedTuple):
+    """How many objects there are, and how large: the cost of a training step depends on it."""
+
+    per_image: int
+    side: float
+    """Of an object, as a fraction of that of the image."""
+
+
+DEFAULT_SCALE = ObjectScale(4, 0.3)
+
+
+def find_scale(images: Images | Stream) -> ObjectScale:
+    """Return the mean number of objects and their median size in at most 1,000 images."""
+    assert isinstance(images, Images)  # no reader of objects is a stream
+    found = list(map(images.target, spread_indices(len(images), MAX_SCALE_IMAGES).tolist()))
+    number = sum(len(one.areas) for one in found) / max(1, len(found))
+    fractions = np.concatenate([one.areas / np.prod(one.size) for one in found])
+    side = float(np.sqrt(np.median(fractions))) if len(fractions) else DEFAULT_SCALE.side
+    return ObjectScale(min(MAX_OBJECTS, math.ceil(number)), min(1.0, max(MIN_OBJECT_SIDE, side)))
 
 
 class ObjectCounts:

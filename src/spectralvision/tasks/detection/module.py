@@ -10,13 +10,13 @@ from torchmetrics import MetricCollection
 from spectralvision.data.objects import Objects
 from spectralvision.engine.train_module import Step, TrainModule, seeded_draws
 from spectralvision.tasks.detection.average_precision import AveragePrecision
+from spectralvision.tasks.detection.data import DEFAULT_SCALE, ObjectScale
 from spectralvision.tasks.detection.detector import Detections, Detector, SizedImage
 
 Images = Sequence[SizedImage]
 Targets = Sequence[dict[str, Tensor]]
 EXAMPLE_ASPECT = 4 / 3
 """Longer over shorter side of the images of `example_batch`."""
-EXAMPLE_OBJECTS = 4
 
 
 class DetectionModule(TrainModule):
@@ -31,13 +31,20 @@ class DetectionModule(TrainModule):
         model: The detector.
         seed: Of the model's own random draws.
         max_dets: Maximum number of detections per image.
+        scale: Of the objects of `example_batch`.
     """
 
     model: Detector
 
-    def __init__(self, model: Detector, seed: int = 0, max_dets: int = 100) -> None:
+    def __init__(
+        self,
+        model: Detector,
+        seed: int = 0,
+        max_dets: int = 100,
+        scale: ObjectScale = DEFAULT_SCALE,
+    ) -> None:
         super().__init__()
-        self.model, self.seed = model, seed
+        self.model, self.seed, self.scale = model, seed, scale
         model.set_max_detections(max_dets)
         metric = AveragePrecision(model.has_masks, max_dets)
         self.metrics = MetricCollection({"ap": metric}, compute_groups=False)
@@ -67,11 +74,12 @@ class DetectionModule(TrainModule):
         return images, [self._example_target(height, width) for _ in range(count)]
 
     def _example_target(self, height: int, width: int) -> dict[str, Tensor]:
-        corners = torch.rand(EXAMPLE_OBJECTS, 2) * 0.5
-        sides = 0.1 + 0.4 * torch.rand(EXAMPLE_OBJECTS, 2)
+        number, side = self.scale
+        sides = side * (0.5 + torch.rand(number, 2)).clamp(max=1 / side)
+        corners = torch.rand(number, 2) * (1 - sides)
         boxes = torch.cat([corners, corners + sides], dim=1) * torch.tensor([width, height] * 2)
-        labels = torch.randint(self.model.num_classes, (EXAMPLE_OBJECTS,))
+        labels = torch.randint(self.model.num_classes, (number,))
         target = {"boxes": boxes, "labels": labels}
         if self.model.has_masks:
-            target["masks"] = torch.ones(EXAMPLE_OBJECTS, height, width, dtype=torch.uint8)
+            target["masks"] = torch.ones(number, height, width, dtype=torch.uint8)
         return target

@@ -28,7 +28,12 @@ from spectralvision.tasks.base import (
 )
 from spectralvision.tasks.detection import evaluate, predict
 from spectralvision.tasks.detection.config import DetectionConfig
-from spectralvision.tasks.detection.data import check_data, describe_target, match_classes
+from spectralvision.tasks.detection.data import (
+    check_data,
+    describe_target,
+    find_scale,
+    match_classes,
+)
 from spectralvision.tasks.detection.model import build_model, load_model, save_model
 from spectralvision.tasks.detection.module import DetectionModule
 from spectralvision.tasks.detection.options import EvaluateOptions, PredictOptions
@@ -101,7 +106,7 @@ class DetectionTask(Task):
         return loaders.collate_lists(samples)
 
     def module(self, model: Any, config: Any, data: Data) -> TrainModule:
-        return DetectionModule(model, config.seed)
+        return DetectionModule(model, config.seed, scale=find_scale(data.split("train")))
 
     def describe_input(self, config: Any) -> str:
         if config.is_square:
