@@ -1,0 +1,46 @@
+"""ExecuTorch programs, computed by the XNNPACK delegate."""
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from spectralvision.export.base import Network, Runner, Target
+
+DELEGATED = "XnnpackBackend"
+
+
+class ExecuTorch(Target):
+    """A program for phones; this runtime needs PyTorch on a computer."""
+
+    name = "executorch"
+    title = "ExecuTorch with XNNPACK"
+    file = "model.pte"
+    packages = ("executorch",)
+    extra = "mobile"
+
+    def write(self, network: Network, folder: Path) -> None:
+        from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+        from executorch.exir import to_edge_transform_and_lower
+
+        edge = to_edge_transform_and_lower(network.export(), partitioner=[XnnpackPartitioner()])
+        (folder / self.file).write_bytes(edge.to_executorch().buffer)
+
+    def load(self, folder: Path, threads: int | None = None) -> Runner:
+        from executorch.runtime import Runtime
+
+        method = Runtime.get().load_program(folder / self.file).load_method("forward")
+
+        def run(images: np.ndarray) -> list[np.ndarray]:
+            return [one.numpy().copy() for one in method.execute([torch.from_numpy(images)])]
+
+        return run
+
+    def operators(self, folder: Path) -> Counter[str]:
+        from executorch.exir._serialize._program import deserialize_pte_binary
+
+        program = deserialize_pte_binary((folder / self.file).read_bytes()).program
+        plan = program.execution_plan[0]
+        names = Counter(one.name for one in plan.operators)
+        return names + Counter(one.id for one in plan.delegates)

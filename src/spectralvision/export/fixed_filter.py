@@ -1,0 +1,133 @@
+"""The adaptive frequency filter for maps of one size, with all constants computed, for runtimes.
+
+The same function as `ops/adaptive_frequency.py`, in real products with constant matrices. The parts
+(re, im) of a channel's spectrum stand next to each other, so that no product needs a copy in another
+order, and no tensor has more than five axes:
+
+    z = F x                                               the spectrum, parts (re, im)        (1)
+    m = softshrink(M2 act(M1 z + b1) + b2)                the mask                            (2)
+    p = (m_re z_re - m_im z_im,  m_re z_im + m_im z_re)                                       (3)
+    y = F' p + x                                                                              (4)
+
+F and F' are one matrix each for the smallest maps, else one along each axis. M and b are those of
+`ops/complex_linear.py`, with rows and columns ordered (feature, part) instead of (part, feature).
+Letters: B batch, C channels, G groups, H W rows and columns, U V frequencies, 2 = (re, im).
+"""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from spectralvision.mixers import AdaptiveFrequencyFilter
+from spectralvision.ops.complex_linear import stacked_bias, stacked_matrix
+from spectralvision.ops.fourier import inverse_along_rows, irfft2, rfft2, transform_along_rows
+
+DENSE_MAX_PIXELS = 64
+"""Of a map up to which F and F' are one matrix each."""
+
+
+class FixedFilter(nn.Module):
+    """(B, C, H, W) -> the same, for one H and W.
+
+    Args:
+        module: The filter.
+        size: (H, W).
+    """
+
+    def __init__(self, module: AdaptiveFrequencyFilter, size: tuple[int, int]) -> None:
+        super().__init__()
+        self.size, self.groups = size, module.groups
+        self.act, self.threshold, self.inner_skip = module.act, module.threshold, module.inner_skip
+        self.transform: nn.Module = (
+            DenseTransform(size) if size[0] * size[1] <= DENSE_MAX_PIXELS else AxisTransform(size)
+        )
+        with torch.no_grad():
+            self.register_buffer("m1", _matrix(module.w1))
+            self.register_buffer("b1", _bias(module.b1))
+            self.register_buffer("m2", _matrix(module.w2))
+            self.register_buffer("b2", _bias(module.b2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, channels = x.shape[:2]
+        z = self.transform.forward(x)  # (1): (B, C, 2, U V)
+        m = z.reshape(batch, self.groups, -1, z.shape[-1])  # (B, G, 2 C / G, U V)
+        m = self.act(self.m1 @ m + self.b1)
+        m = self.m2 @ m + self.b2
+        m = m - m.clamp(-self.threshold, self.threshold)  # (2)
+        m_re, m_im = m.reshape(batch, channels, 2, -1).unbind(2)
+        z_re, z_im = z.unbind(2)
+        p = torch.stack([m_re * z_re - m_im * z_im, m_re * z_im + m_im * z_re], dim=2)  # (3)
+        y = self.transform.inverse(p)
+        return y + x if self.inner_skip else y  # (4)
+
+
+class DenseTransform(nn.Module):
+    """The transforms of both axes as one matrix."""
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        super().__init__()
+        height, width = self.size = size
+        pixels = torch.eye(height * width, dtype=torch.float64).unflatten(1, size)
+        forward = torch.stack(rfft2(pixels, form="fft"), dim=1).flatten(1)  # (H W, 2 U V)
+        half = (height, width // 2 + 1)
+        one = torch.eye(half[0] * half[1], dtype=torch.float64).unflatten(1, half)
+        parts = ((one, one * 0), (one * 0, one))
+        inverse = torch.cat([irfft2(*pair, size, form="fft") for pair in parts])  # (2 U V, H, W)
+        self.register_buffer("matrix", forward.float())
+        self.register_buffer("back", inverse.flatten(1).float())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x.flatten(2) @ self.matrix).unflatten(2, (2, -1))
+
+    def inverse(self, p: Tensor) -> Tensor:
+        return (p.flatten(2) @ self.back).unflatten(2, self.size)
+
+
+class AxisTransform(nn.Module):
+    """A product along W, and one along H with (row, part) as one axis."""
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        super().__init__()
+        height, width = self.size = size
+        along_rows, rows_back = transform_along_rows(width), inverse_along_rows(width)
+        along_columns = _along_columns(height)
+        self.register_buffer("rows", _table(along_rows.reshape(width, -1)))  # (W, 2 V)
+        self.register_buffer("columns", _table(along_columns))  # (2 U, 2 H)
+        self.register_buffer("columns_back", _table(along_columns.T))
+        self.register_buffer("rows_back", _table(rows_back.reshape(-1, width)))  # (2 V, W)
+
+    def forward(self, x: Tensor) -> Tensor:
+        half = self.size[1] // 2 + 1
+        t = (x @ self.rows).reshape(*x.shape[:2], -1, half)  # rows (h, part)
+        return (self.columns @ t).reshape(*x.shape[:2], 2, -1)  # rows (part, u)
+
+    def inverse(self, p: Tensor) -> Tensor:
+        half = self.size[1] // 2 + 1
+        y = self.columns_back @ p.reshape(*p.shape[:2], -1, half)
+        return y.reshape(*p.shape[:2], self.size[0], 2 * half) @ self.rows_back
+
+
+def _along_columns(height: int) -> np.ndarray:
+    """Return the orthonormal complex DFT along H in real form: rows (part, u), columns (h, part)."""
+    dft = np.fft.fft(np.eye(height)) / np.sqrt(height)
+    re, im = dft.real, dft.imag
+    parts = np.stack([np.stack([re, -im], axis=-1), np.stack([im, re], axis=-1)])
+    return parts.reshape(2 * height, 2 * height)
+
+
+def _table(values: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(values)).float()
+
+
+def _matrix(weight: Tensor) -> Tensor:
+    """Return M (1, G, 2 O, 2 I) of a weight (2, G, I, O), with rows and columns (feature, part)."""
+    stacked = stacked_matrix(weight)  # (G, 2 I, 2 O)
+    groups, inputs, outputs = stacked.shape
+    parts = stacked.view(groups, 2, inputs // 2, 2, outputs // 2)
+    return parts.permute(0, 4, 3, 2, 1).reshape(1, groups, outputs, inputs).contiguous()
+
+
+def _bias(bias: Tensor) -> Tensor:
+    """Return b (1, G, 2 O, 1) of a bias (2, G, O), ordered (feature, part)."""
+    parts = stacked_bias(bias).unflatten(-1, (2, -1))  # (G, 1, 2, O)
+    return parts.transpose(-2, -1).reshape(1, len(parts), -1, 1).contiguous()
