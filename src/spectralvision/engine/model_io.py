@@ -21,6 +21,7 @@ from spectralvision.runs import (
     UserError,
     expand_user,
     read_json,
+    reject_unfinished_run,
     replace_file,
     suggest,
     temporary_folder,
@@ -46,6 +47,7 @@ def find_model(name: str) -> str:
     if path.is_dir() and not timm.is_model(name):
         config = path / "config.json"
         if not config.is_file():
+            reject_unfinished_run(path)
             raise UserError(f"{path} is not a run folder: it has no config.json.")
         known = read_json(config).get("architecture")
         if not isinstance(known, str) or not timm.is_model(known):
