@@ -277,11 +277,15 @@ def test_data_of_other_tasks_is_not_classified(tmp_path):
     shutil.make_archive(str(tmp_path / "packed"), "zip", masks)
     with pytest.raises(UserError, match=sentence):
         open_data(str(tmp_path / "packed.zip"))
-    with pytest.raises(UserError, match="coco has annotations of objects: `spectralvision train dete"):
+    with pytest.raises(
+        UserError, match="coco has annotations of objects: `spectralvision train"
+    ):
         open_data(str(coco_folder(tmp_path / "coco")))
     coco = coco_folder(tmp_path / "other")
     (coco / "images").rename(coco / "train2017")
     with pytest.raises(UserError, match="other has annotations of objects: `spectralvision train"):
         open_data(str(coco))
-    image_folder(tmp_path / "photos", 2, classes=("images", "mask_on"))
+    image_folder(tmp_path / "photos", 2, classes=("red", "blue"))
+    (tmp_path / "photos" / "red").rename(tmp_path / "photos" / "images")
+    (tmp_path / "photos" / "blue").rename(tmp_path / "photos" / "mask_on")
     assert open_data(str(tmp_path / "photos")).classes == ("images", "mask_on")

@@ -106,9 +106,7 @@ def load_model(
         return _create(found, num_classes=num_classes, **options)
     try:
         model = _create(found, pretrained=True, num_classes=num_classes, **options)
-    except (
-        Exception
-    ) as error:  # a broken or hostile file, or a failed download, can fail in any way
+    except Exception as error:  # a broken file or a failed download can fail in any way
         if hub.is_hub(found):
             raise _hub_user_error(found, error) from None
         reason = " ".join(str(error).split())

@@ -264,6 +264,7 @@ def test_a_network_with_maps_of_one_stride_is_rejected(data, stride, sentence):
 
 
 def test_a_detector_is_no_start(data, tmp_path):
-    (tmp_path / "config.json").write_text(json.dumps({"task": "detection"}))
+    config = {"task": "detection", "architecture": "affnet_et"}
+    (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(UserError, match="is for detection: start from a classifier or from a segm"):
         build(data, str(tmp_path))
