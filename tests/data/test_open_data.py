@@ -277,9 +277,7 @@ def test_data_of_other_tasks_is_not_classified(tmp_path):
     shutil.make_archive(str(tmp_path / "packed"), "zip", masks)
     with pytest.raises(UserError, match=sentence):
         open_data(str(tmp_path / "packed.zip"))
-    with pytest.raises(
-        UserError, match="coco has annotations of objects: `spectralvision train"
-    ):
+    with pytest.raises(UserError, match="coco has annotations of objects: `spectralvision train"):
         open_data(str(coco_folder(tmp_path / "coco")))
     coco = coco_folder(tmp_path / "other")
     (coco / "images").rename(coco / "train2017")
