@@ -55,6 +55,15 @@ def require_extra(extra: str, *modules: str) -> None:
         )
 
 
+def reject_unfinished_run(folder: Path) -> None:
+    """Raise `UserError` for a run folder without weights yet."""
+    if (folder / "run.json").is_file() and not (folder / "config.json").is_file():
+        raise UserError(
+            f"{folder} has no finished epoch yet: `spectralvision train --resume {folder}` resumes "
+            "it."
+        )
+
+
 def check_ranges(fields: Mapping[str, Any], ranges: Mapping[str, tuple[float, float]]) -> None:
     """Check numbers against closed ranges; other values, such as "auto", are ignored.
 

@@ -84,13 +84,17 @@ def recipe_help(recipe: str, added: Description, titles: Mapping[str, str]) -> s
     own = describe(VERBS["train"])
     rows = [*own.rows, *added.rows]
     if recipe != DEFAULT_TASK:
-        return _screen(f"train {recipe}", rows, _wrap(added.about))
+        start = f"{PROG} train {recipe} --data photos"
+        examples = (start, f"{start} --dry-run", f"{PROG} train --resume runs/photos-affnet_t")
+        return _screen(f"train {recipe}", rows, _wrap(added.about), examples)
     recipes = _table(f"Recipes (see `{PROG} train RECIPE --help`)", titles.items())
     return _screen("train [RECIPE]", rows, [*_wrap(own.about), *recipes])
 
 
-def _screen(usage: str, rows: Sequence[Row], about: Iterable[str]) -> str:
-    """Return the help of a verb, of which `usage` is the beginning."""
+def _screen(
+    usage: str, rows: Sequence[Row], about: Iterable[str], examples: Sequence[str] = ()
+) -> str:
+    """Return the help of a verb, of which `usage` is the beginning; by default its own examples."""
     kind = VERBS[usage.split()[0]]
     required = [row.label for row in rows if row.help.endswith(REQUIRED)]
     optional = [row.label for row in rows if row.label.startswith("[")]
@@ -98,7 +102,7 @@ def _screen(usage: str, rows: Sequence[Row], about: Iterable[str]) -> str:
     blocks = [_fill(" ".join(_glue(word) for word in words), "       "), *about]
     for title, group in _grouped(rows, kind.groups).items():
         blocks += _table(title, [(row.label, row.help) for row in group])
-    blocks.append("\n".join(["Examples:", *(f"  {line}" for line in kind.examples)]))
+    blocks.append("\n".join(["Examples:", *(f"  {line}" for line in examples or kind.examples)]))
     return "\n\n".join(blocks) + "\n"
 
 

@@ -106,7 +106,9 @@ def value_of(option: str, words: Sequence[str]) -> str | None:
 
 def suggest(word: str, known: Sequence[str]) -> str | None:
     """Return the name that was probably meant, None if nothing is near."""
-    return next(iter(difflib.get_close_matches(word, known, n=1)), None)
+    bare = {one.lstrip("-"): one for one in known}
+    near = difflib.get_close_matches(word.lstrip("-"), list(bare), n=1)
+    return bare[near[0]] if near else None
 
 
 def is_path(word: str) -> bool:

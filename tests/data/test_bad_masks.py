@@ -78,11 +78,11 @@ SKIPPED = {
     "JPEG": (as_jpeg, "JPEG may change class numbers: save masks as PNG"),
     "an empty file": (
         lambda folder: train_mask(folder).write_bytes(b""),
-        "cannot be read as an image (an empty file)",
+        "cannot be read as a mask (an empty file)",
     ),
     "a file that is cut off": (
         lambda folder: train_mask(folder).write_bytes(train_mask(folder).read_bytes()[:90]),
-        "001.png cannot be read as an image",
+        "001.png cannot be read as a mask",
     ),
     "fractions": (
         lambda folder: Image.new("F", (64, 48)).save(train_mask(folder), "TIFF"),

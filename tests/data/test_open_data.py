@@ -1,6 +1,7 @@
 """Every kind of data set that --data takes, and the errors for what it does not take."""
 
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from spectralvision.data.open_data import open_data
 from spectralvision.data.splits import fingerprint, repeat_split, split_train_val
 from spectralvision.runs import UserError
 from tests.helpers.pictures import color_of, image_folder
+from tests.helpers.scenes import coco_folder, mask_folder
 
 
 def color(data, split, index):
@@ -264,3 +266,24 @@ def test_file_and_class_names_that_are_not_utf8_can_be_divided(tmp_path):
     assert [len(data.split(split)) for split in ("train", "val")] == [9, 3]
     assert fingerprint(data.split("train")) != fingerprint(data.split("val"))
     assert data.split("train").image(0).size == (24, 24)
+
+
+def test_data_of_other_tasks_is_not_classified(tmp_path):
+    """Folders of images and of their annotations are no classes."""
+    masks = mask_folder(tmp_path / "masks", 2, 2)
+    sentence = "train has images and masks, not a folder per class: `spectralvision train segmenta"
+    with pytest.raises(UserError, match=sentence):
+        open_data(str(masks))
+    shutil.make_archive(str(tmp_path / "packed"), "zip", masks)
+    with pytest.raises(UserError, match=sentence):
+        open_data(str(tmp_path / "packed.zip"))
+    with pytest.raises(UserError, match="coco has annotations of objects: `spectralvision train"):
+        open_data(str(coco_folder(tmp_path / "coco")))
+    coco = coco_folder(tmp_path / "other")
+    (coco / "images").rename(coco / "train2017")
+    with pytest.raises(UserError, match="other has annotations of objects: `spectralvision train"):
+        open_data(str(coco))
+    image_folder(tmp_path / "photos", 2, classes=("red", "blue"))
+    (tmp_path / "photos" / "red").rename(tmp_path / "photos" / "images")
+    (tmp_path / "photos" / "blue").rename(tmp_path / "photos" / "mask_on")
+    assert open_data(str(tmp_path / "photos")).classes == ("images", "mask_on")

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -240,3 +241,19 @@ def test_the_fingerprint_depends_on_the_masks(folder, tmp_path):
 def test_classes_are_decoded_only_where_none_are_listed(folder):
     Path(folder / "train" / "masks" / "000.png").write_bytes(b"")
     assert len(open_masks(str(folder)).split("train")) == 4
+
+
+def test_names_are_matched_in_either_form_of_unicode(folder):
+    for path in folder.rglob("000.png"):
+        form = "NFC" if path.parent.name == "images" else "NFD"
+        path.rename(path.with_name(unicodedata.normalize(form, "größe é.png")))
+    data = open_masks(str(folder))
+    assert len(data.split("train")) == 4
+    assert not data.facts
+
+
+def test_a_folder_of_labelme_is_named(tmp_path):
+    (tmp_path / "0.json").write_text(json.dumps({"version": "5", "shapes": []}))
+    scene(0)[0].save(tmp_path / "0.png")
+    with pytest.raises(UserError, match=r"as of labelme: convert them to COCO's format\."):
+        open_masks(str(tmp_path))

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import unicodedata
 
 import numpy as np
 import pytest
@@ -325,3 +326,25 @@ def test_yolo_image_without_labels_has_no_objects(tmp_path):
     data = open_objects(str(root))
     assert [len(one.boxes) for one in data.split("train").objects] == [1, 0, 0]
     assert data.facts["annotation_problems"] == {"images without objects, kept": 2}
+
+
+@pytest.mark.parametrize(("listed", "real"), [("NFC", "NFD"), ("NFD", "NFC")])
+def test_names_are_matched_in_either_form_of_unicode(tmp_path, listed, real):
+    root, name = coco_folder(tmp_path / "scenes", 4, 2), "größe é.png"
+    (root / "images" / "000.png").rename(root / "images" / unicodedata.normalize(real, name))
+    path = root / "annotations" / "instances_train.json"
+    path.write_text(path.read_text().replace("000.png", unicodedata.normalize(listed, name)))
+    data = open_objects(str(root))
+    assert data.facts == {}
+    assert_is_scene(data.split("train"), 0, 0)
+
+
+def test_labels_of_names_in_another_form_of_unicode_are_found(tmp_path):
+    root = yolo_folder(tmp_path, "{split}/images")
+    (root / "classes.txt").write_text("disc\nsquare\n")
+    for form, file in (("NFC", "images/0.png"), ("NFD", "labels/0.txt")):
+        path = root / "train" / file
+        path.rename(path.with_stem("0" + unicodedata.normalize(form, "é")))
+    data = open_objects(str(root))
+    assert (data.facts, len(data.split("train"))) == ({}, 3)
+    assert all(len(data.split("train").target(index).boxes) for index in range(3))

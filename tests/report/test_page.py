@@ -103,6 +103,13 @@ def test_equal_values_have_round_labels():
     assert labels == ["28%", "30%", "32%", "34%", "36%", "38%", "40%"]
 
 
+@pytest.mark.parametrize(("value", "ends"), [(0.0, ("0%", "6%")), (1.0, ("94%", "100%"))])
+def test_the_axis_of_fractions_ends_at_them(value, ends):
+    chart = Page(line_chart("AP", {"a": [(1, value)]}, percent=True)).root
+    labels = [text.text for text in chart.all("text") if text.text.endswith("%")]
+    assert (labels[0], labels[-1]) == ends
+
+
 def test_a_chart_in_per_cent():
     chart = Page(line_chart("Accuracy", {"a": [(1, 0.5), (10, 1.0)]}, percent=True)).root
     labels = [text.text for text in chart.all("text")]

@@ -9,9 +9,9 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from pathlib import Path
+from unicodedata import normalize
 
 from spectralvision.data.annotation_problems import Problem, ProblemCounter
-from spectralvision.data.class_names import normalize_class
 from spectralvision.data.find_images import list_folder, scan_folder, subfolders
 from spectralvision.data.image_files import (
     FileSize,
@@ -20,6 +20,7 @@ from spectralvision.data.image_files import (
     read_size,
 )
 from spectralvision.data.images import FileImages
+from spectralvision.data.names import normalize_name
 from spectralvision.data.object_store import AnnotatedImage, store_objects
 from spectralvision.data.objects import ObjectImages
 from spectralvision.runs import UserError
@@ -54,6 +55,22 @@ def matches_head(path: Path, pattern: re.Pattern[bytes]) -> bool:
         return False
 
 
+def name_on_disk(root: Path, name: str) -> str | None:
+    """Return the name of a file below a folder in the form it has there, or None without one.
+
+    Names with accents have two forms in Unicode; macOS writes another one than most programs.
+    """
+    forms = (name, normalize("NFC", name), normalize("NFD", name))
+    return next((form for form in forms if _exists(root / form)), None)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return os.path.exists(path)
+    except ValueError:  # a name that no file can have
+        return False
+
+
 class SiblingFiles:
     """Files with the same stem as others, beside them or in a folder that differs in one name.
 
@@ -78,7 +95,7 @@ class SiblingFiles:
     def find(self, file: str) -> str | None:
         """Return the file that belongs to another one, both relative to the root, or None."""
         folder, name = os.path.split(file)
-        stem = os.path.splitext(name)[0]
+        stem = normalize_name(os.path.splitext(name)[0])
         if folder not in self._found:
             self._found[folder] = self._find_folders(folder)
         for candidate in self._found[folder]:
@@ -108,7 +125,9 @@ class SiblingFiles:
             path = self.root / folder
             entries = sorted(one.name for one in list_folder(path)) if path.is_dir() else []
             files = [name for name in entries if self.is_wanted(Path(name))]
-            self._listed[folder] = {os.path.splitext(name)[0]: name for name in reversed(files)}
+            self._listed[folder] = {
+                normalize_name(os.path.splitext(name)[0]): name for name in reversed(files)
+            }
         return self._listed[folder]
 
 
@@ -140,7 +159,7 @@ def read_class_names(path: Path) -> tuple[str, ...]:
 
 def check_class_names(names: Iterable[object], source: Path) -> tuple[str, ...]:
     """Return class names; raise `UserError` if one occurs twice or there is none."""
-    classes = tuple(normalize_class(name).strip() for name in names)
+    classes = tuple(normalize_name(name).strip() for name in names)
     if not classes:
         raise UserError(f"{source} has no class names: add them, one a line.")
     for name in classes:

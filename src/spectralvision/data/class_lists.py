@@ -21,9 +21,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from spectralvision.data.class_names import normalize_class
 from spectralvision.data.image_files import describe_error, open_regular_file
 from spectralvision.data.masks import IGNORED, MAX_VALUE, Color, Values
+from spectralvision.data.names import normalize_name
 from spectralvision.data.parse_numbers import to_whole
 from spectralvision.runs import UserError
 
@@ -102,7 +102,7 @@ def number_classes(entries: Sequence[Entry]) -> ClassList:
     colors: dict[Color, int] = {}
     names: dict[str, None] = {}
     for entry in entries:
-        name = normalize_class(entry.name).strip()
+        name = normalize_name(entry.name).strip()
         number = IGNORED if name.lower() in IGNORED_NAMES else len(names)
         if not name or name in names:
             raise ValueError(f"the name {name!r} {'is empty' if not name else 'occurs twice'}")

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 from spectralvision.data.annotated_files import path_below
 from spectralvision.data.annotation_problems import Problem, ProblemCounter
-from spectralvision.data.class_names import normalize_class
 from spectralvision.data.image_files import describe_error, open_regular_file
+from spectralvision.data.names import normalize_name
 from spectralvision.data.object_store import Annotation
 from spectralvision.data.parse_numbers import to_float, to_floats, to_whole
 from spectralvision.runs import UserError
@@ -235,7 +235,7 @@ def _read_classes(path: Path, entries: list[Any], annotations: list[Any]) -> dic
             raise UserError(f"{path} has the category {entry!r}: give it an id and a name.")
         if number in classes:
             raise UserError(f"{path} has the category id {number} twice: give each its own.")
-        classes[number] = normalize_class(str(name).strip())
+        classes[number] = normalize_name(str(name).strip())
     names = list(classes.values())
     for name in names:
         if names.count(name) > 1:

@@ -90,11 +90,14 @@ def open_mask(source: str | Path | bytes, name: str | None = None) -> Image.Imag
     Raises:
         UserError: As `open_image`; or a format that may be lossy.
     """
-    return _open(_decode_values, source, name)
+    return _open(_decode_values, source, name, "a mask")
 
 
 def _open(
-    decode: Callable[[BinaryIO], Image.Image], source: str | Path | bytes, name: str | None
+    decode: Callable[[BinaryIO], Image.Image],
+    source: str | Path | bytes,
+    name: str | None,
+    kind: str = "an image",
 ) -> Image.Image:
     name = name or (str(source) if not isinstance(source, bytes) else "the image file")
     try:
@@ -105,7 +108,7 @@ def _open(
         raise UserError(f"{name} does not exist.") from None
     except Exception as error:  # decoders raise many kinds of errors for broken files
         reason = _describe_decode_error(error, source)
-        raise UserError(f"{name} cannot be read as an image ({reason}).") from None
+        raise UserError(f"{name} cannot be read as {kind} ({reason}).") from None
 
 
 def read_size(source: str | Path | bytes) -> FileSize:

@@ -14,6 +14,7 @@ from spectralvision.data.mask_pairs import (
     pair_files,
 )
 from spectralvision.data.masks import IGNORED, Values
+from spectralvision.data.names import normalize_name
 from spectralvision.data.split_names import SPLITS
 from spectralvision.runs import UserError
 
@@ -107,5 +108,6 @@ def _find_lists(folder: Path) -> dict[str, Path]:
 
 
 def _without_suffix(name: str) -> str:
-    """Return the name in a list without the suffix of an image."""
-    return str(Path(name).with_suffix("")) if is_image_file(Path(name)) else name
+    """Return the name in a list without the suffix of an image, in composed form (NFC)."""
+    bare = str(Path(name).with_suffix("")) if is_image_file(Path(name)) else name
+    return normalize_name(bare)

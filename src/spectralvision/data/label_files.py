@@ -13,11 +13,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from spectralvision.data.class_names import normalize_class
 from spectralvision.data.find_images import is_ignored, is_image_file, scan_folder, subfolders
 from spectralvision.data.image_files import describe_error, open_regular_file
 from spectralvision.data.images import FileImages
 from spectralvision.data.layout import number_classes
+from spectralvision.data.names import normalize_name
 from spectralvision.data.split_names import SPLIT_OF_WORD
 from spectralvision.runs import UserError, format_bytes, format_count
 
@@ -187,7 +187,7 @@ def _read_rows(path: Path) -> list[Row]:
     rows: dict[str, Row] = {}
     for line, cells in table.rows:
         file = names.find(cells[file_column].strip(), line)
-        label = normalize_class(cells[label_column].strip())
+        label = normalize_name(cells[label_column].strip())
         if not label:
             raise UserError(f"{path} has no label for {file} in line {line}: add it.")
         if SEVERAL_LABELS.fullmatch(label):

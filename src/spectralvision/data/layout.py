@@ -9,9 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from spectralvision.data.class_names import normalize_class
 from spectralvision.data.find_images import FolderFiles, is_image_file, scan_folder, subfolders
 from spectralvision.data.image_formats import describe_left_out, unreadable_suffixes
+from spectralvision.data.mask_pairs import IMAGE_FOLDERS, MASK_FOLDERS
+from spectralvision.data.names import normalize_name
 from spectralvision.data.split_names import (
     SPLIT_OF_WORD,
     SPLITS,
@@ -19,6 +20,9 @@ from spectralvision.data.split_names import (
     require_distinct_splits,
 )
 from spectralvision.runs import UserError
+
+DENSE_FOLDERS = {*IMAGE_FOLDERS, *MASK_FOLDERS}
+"""Of images and of their annotations, which are no classes."""
 
 
 class Tree(Protocol):
@@ -169,6 +173,13 @@ def _files_by_class(tree: Tree, root: str, left_out: Counter[str]) -> dict[str, 
     Class names are in Unicode's composed form (NFC), in which they may differ from their folders.
     """
     names = tree.subfolders(root)
+    words = {name.lower() for name in names}
+    if words & {*IMAGE_FOLDERS} and words & {*MASK_FOLDERS} and words <= DENSE_FOLDERS:
+        raise UserError(
+            f"{tree.locate(root)} has {' and '.join(names)}, not a folder per class: "
+            "`spectralvision train segmentation` reads images with masks, `train detection` images "
+            "with objects."
+        )
     if not names:
         raise UserError(
             f"{tree.locate(root)} contains {_describe_loose_files(tree, root)}: put the images of "
@@ -179,7 +190,7 @@ def _files_by_class(tree: Tree, root: str, left_out: Counter[str]) -> dict[str, 
     scanned = tree.scan(class_folders)
     for name, folder, found in zip(names, class_folders, scanned, strict=True):
         left_out.update(found.left_out)
-        class_files = files.setdefault(normalize_class(name), [])
+        class_files = files.setdefault(normalize_name(name), [])
         class_files += [f"{name}/{file}" for file in found.images]
         if not class_files:
             rest = f" ({describe_left_out(found.left_out)})" if found.left_out else ""

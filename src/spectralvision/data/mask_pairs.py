@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from spectralvision.data.class_lists import ClassList
 from spectralvision.data.find_images import scan_folder, subfolders
+from spectralvision.data.names import normalize_name
 from spectralvision.data.splits import Data
 from spectralvision.runs import UserError, format_count
 
@@ -64,7 +65,7 @@ class Layout(NamedTuple):
         unpaired = {"without_split": list(self.without_split)}
         for what in ("without_mask", "without_image"):
             unpaired[what] = [
-                f"{split}: {file}"
+                file if split == "all" else f"{split}: {file}"
                 for split, one in self.pairs.items()
                 for file in getattr(one, what)
             ]
@@ -145,14 +146,14 @@ def pair_files(folders: Folders) -> Pairs:
 
 
 def find_by_stem(root: Path) -> dict[str, str]:
-    """Return the image files below a folder by their names without suffix.
+    """Return the image files below a folder by their names without suffix, in composed form (NFC).
 
     Raises:
         UserError: Two files have the same one.
     """
     found: dict[str, str] = {}
     for file in scan_folder(root).images:
-        stem = str(Path(file).with_suffix(""))
+        stem = normalize_name(str(Path(file).with_suffix("")))
         if stem in found:
             raise UserError(
                 f"{root} has {found[stem]} and {file}: rename one, as masks are found by the name "

@@ -71,9 +71,10 @@ def as_maps(data: Data) -> Data:
             for segment in images.target(index).segments
         )
         if not has_mask:
+            where = "" if split == "all" else f" in {split}"
             raise UserError(
-                f"{data.name} has boxes, but no masks of objects in {split}: segmentation needs "
-                "masks, `train detection` boxes."
+                f"{data.name} has boxes, but no masks of objects{where}: segmentation needs masks, "
+                "`train detection` boxes."
             )
         splits[split] = ObjectMaps(images, numbers)
     return replace(data, classes=(BACKGROUND, *objects), splits=splits)

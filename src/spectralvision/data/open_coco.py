@@ -1,6 +1,5 @@
 """Open a data set with annotations of COCO's format: find its files, images and splits."""
 
-import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ from spectralvision.data.annotated_files import (
     count_unlisted,
     fits,
     matches_head,
+    name_on_disk,
     read_sizes,
 )
 from spectralvision.data.annotation_problems import ProblemCounter
@@ -88,6 +88,8 @@ def open_coco(name: str, root: Path, files: Mapping[str, Path]) -> Data:
 
     # 2. Find the images
     folders = {split: _find_folder(root, one) for split, one in coco.items()}
+    coco = {split: _with_names_on_disk(one, folders[split]) for split, one in coco.items()}
+    labeled = {split: coco[split] for split in labeled}
     splits: dict[str, Images | Stream] = {
         split: _open_split(folders[split], one, classes, problems) for split, one in labeled.items()
     }
@@ -117,6 +119,17 @@ def _match_classes(files: Sequence[CocoFile]) -> tuple[str, ...]:
     return tuple(known)
 
 
+def _with_names_on_disk(coco: CocoFile, folder: Path) -> CocoFile:
+    """Return the content with the names that files have in a folder, which differ in accents."""
+    images = [
+        image
+        if image.file.isascii()
+        else image._replace(file=name_on_disk(folder, image.file) or image.file)
+        for image in coco.images
+    ]
+    return coco._replace(images=images)
+
+
 def _open_split(
     folder: Path, coco: CocoFile, classes: Sequence[str], problems: ProblemCounter
 ) -> ObjectImages:
@@ -142,7 +155,7 @@ def _find_folder(root: Path, coco: CocoFile) -> Path:
     step = max(1, len(coco.images) // MAX_PROBED_FILES)
     files = [image.file for image in coco.images[::step]]
     folders = _candidates(root, coco.path)
-    counts = [sum(_exists(folder / file) for file in files) for folder in folders]
+    counts = [sum(name_on_disk(folder, file) is not None for file in files) for folder in folders]
     if not any(counts):
         raise UserError(
             f"no image that {coco.path} lists exists, such as {files[0]}: put the images beside it "
@@ -161,10 +174,3 @@ def _candidates(root: Path, path: Path) -> list[Path]:
             same = [one for one in subfolders(parent) if split_of(one.name) == split]
             folders += [folder for one in same for folder in (one, one / "images")]
     return [folder for folder in dict.fromkeys(folders) if folder.is_dir()]
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return os.path.exists(path)
-    except ValueError:  # a name that no file can have
-        return False

@@ -10,6 +10,7 @@ from spectralvision.data.archives import Archive, ArchiveImages
 from spectralvision.data.images import ArrayImages, FileImages, Images, Stream, Subset
 from spectralvision.data.label_files import find_label_file, open_label_file
 from spectralvision.data.layout import FolderTree, Layout, find_layout
+from spectralvision.data.open_objects import has_objects
 from spectralvision.data.open_shards import open_shards
 from spectralvision.data.shard_columns import Columns
 from spectralvision.data.shard_files import find_shards
@@ -101,7 +102,14 @@ def open_digits() -> Data:
 
 
 def _open_folder(path: Path) -> Data:
-    layout = find_layout(FolderTree(path))
+    try:
+        layout = find_layout(FolderTree(path))
+    except UserError:
+        if not has_objects(path):
+            raise
+        raise UserError(
+            f"{path} has annotations of objects: `spectralvision train detection` reads them."
+        ) from None
     splits: dict[str, Images | Stream] = {
         split: FileImages(path / found.folder, found.files, found.labels)
         for split, found in layout.splits.items()

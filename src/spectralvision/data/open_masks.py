@@ -9,7 +9,7 @@ from spectralvision.data.mask_pairs import Layout
 from spectralvision.data.mask_shards import open_mask_shards
 from spectralvision.data.masks import MaskFiles, MaskImages
 from spectralvision.data.object_maps import as_maps
-from spectralvision.data.open_objects import has_objects, open_objects
+from spectralvision.data.open_objects import describe_labelme, has_objects, open_objects
 from spectralvision.data.shard_columns import Columns
 from spectralvision.data.shard_files import find_shards
 from spectralvision.data.splits import Data
@@ -49,6 +49,8 @@ def open_masks(spec: str, columns: Columns | None = None) -> Data:
     layout = find_layout(root) if path.is_dir() else Layout({}, {})
     if not layout.pairs and has_objects(path):
         return as_maps(open_objects(spec))
+    if not layout.pairs and path.is_dir() and (labelme := describe_labelme(path)):
+        raise UserError(labelme)
     if not layout.pairs:
         raise UserError(f"{spec} has no folders of images and masks: --data takes {WHAT_IS_READ}.")
     masks = {split: MaskFiles(one.mask_root, one.masks) for split, one in layout.pairs.items()}

@@ -87,11 +87,18 @@ def _find_in_folder(name: str, root: Path) -> Callable[[], Data] | None:
 def _describe_unknown(spec: str, path: Path) -> str:
     if not path.is_dir():
         return f"{spec} is a file of another kind: --data takes {WHAT_IS_READ}."
+    if labelme := describe_labelme(path):
+        return labelme
+    return f"{path} has no annotations of objects: --data takes {WHAT_IS_READ}."
+
+
+def describe_labelme(path: Path) -> str | None:
+    """Return what to do with a folder of labelme's files, or None for another folder."""
     for file in list_json(path) or list_json(descend(path)):
         if matches_head(file, LABELME):
             what = f"{path} has a .json per image ({file.name}), as of labelme"
             return f"{what}: convert them to COCO's format."
-    return f"{path} has no annotations of objects: --data takes {WHAT_IS_READ}."
+    return None
 
 
 @contextlib.contextmanager

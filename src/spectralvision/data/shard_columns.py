@@ -7,7 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from spectralvision.data.class_names import normalize_class
+from spectralvision.data.names import normalize_name
 from spectralvision.runs import UserError
 
 IMAGE_NAMES = ("image", "img")
@@ -70,7 +70,7 @@ def stored_class_names(schema: Any, column: str, file: Path) -> tuple[str, ...] 
             names = _features(schema).get(column, {}).get("names")
         if not names:
             return None
-        composed = tuple(map(normalize_class, _require_list(names)))
+        composed = tuple(map(normalize_name, _require_list(names)))
     except (ValueError, AttributeError, TypeError) as error:
         raise UserError(f"{file} has class names that cannot be read ({error}).") from None
     twice = [name for name, count in Counter(composed).items() if count > 1]

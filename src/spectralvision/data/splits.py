@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from spectralvision.data.class_names import normalize_class
 from spectralvision.data.images import Images, RelabeledImages, Stream, Subset
+from spectralvision.data.names import normalize_name
 from spectralvision.runs import UserError
 
 
@@ -73,15 +73,15 @@ class Data:
 
     def number_classes(self, classes: Sequence[str], owner: str) -> list[int]:
         """Return the index in `classes` of each class of the data; see `reorder_classes`."""
-        label_of = {normalize_class(name): label for label, name in reversed([*enumerate(classes)])}
-        unknown = [name for name in self.classes if normalize_class(name) not in label_of]
+        label_of = {normalize_name(name): label for label, name in reversed([*enumerate(classes)])}
+        unknown = [name for name in self.classes if normalize_name(name) not in label_of]
         if unknown:
             count = "1 class" if len(unknown) == 1 else f"{len(unknown)} classes"
             raise UserError(
                 f"{self.name} has {count} that {owner} does not know "
                 f"({_shorten_list(unknown)}): it knows {_shorten_list(classes)}."
             )
-        return [label_of[normalize_class(name)] for name in self.classes]
+        return [label_of[normalize_name(name)] for name in self.classes]
 
 
 def split_train_val(
@@ -126,9 +126,10 @@ def split_train_val(
     # 2. Divide them
     held_out = hold_out_fold(images, fold, seed) if fold else hold_out(images, fraction, seed)
     if not held_out.any():
+        what = "no class with two images" if images.has_labels else "one image only"
         raise UserError(
-            f"{data.name} has no class with two images, so none can be held out for validation: "
-            "add images, or a val split."
+            f"{data.name} has {what}, so none can be held out for validation: add images, or a val "
+            "split."
         )
     splits: dict[str, Images | Stream] = {
         "train": Subset(images, np.flatnonzero(~held_out)),

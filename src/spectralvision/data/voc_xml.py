@@ -7,8 +7,8 @@ first ten pixels, which is 0 to 10 here.
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from spectralvision.data.class_names import normalize_class
 from spectralvision.data.image_files import describe_error, open_regular_file
+from spectralvision.data.names import normalize_name
 from spectralvision.data.parse_numbers import to_floats, to_whole
 from spectralvision.runs import UserError, require_extra
 
@@ -59,5 +59,5 @@ def read_xml(path: Path) -> XmlFile:
 def _parse_object(element: Any) -> XmlObject:
     values = to_floats([element.findtext(f"bndbox/{side}") for side in SIDES])
     box = (values[0] - 1, values[1] - 1, values[2], values[3]) if values else None
-    name = normalize_class((element.findtext("name") or "").strip())
+    name = normalize_name((element.findtext("name") or "").strip())
     return XmlObject(name, box, (element.findtext("difficult") or "").strip() == "1")

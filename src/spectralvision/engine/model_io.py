@@ -21,6 +21,7 @@ from spectralvision.runs import (
     UserError,
     expand_user,
     read_json,
+    reject_unfinished_run,
     replace_file,
     suggest,
     temporary_folder,
@@ -46,6 +47,7 @@ def find_model(name: str) -> str:
     if path.is_dir() and not timm.is_model(name):
         config = path / "config.json"
         if not config.is_file():
+            reject_unfinished_run(path)
             raise UserError(f"{path} is not a run folder: it has no config.json.")
         known = read_json(config).get("architecture")
         if not isinstance(known, str) or not timm.is_model(known):
@@ -104,9 +106,7 @@ def load_model(
         return _create(found, num_classes=num_classes, **options)
     try:
         model = _create(found, pretrained=True, num_classes=num_classes, **options)
-    except (
-        Exception
-    ) as error:  # a broken or hostile file, or a failed download, can fail in any way
+    except Exception as error:  # a broken file or a failed download can fail in any way
         if hub.is_hub(found):
             raise _hub_user_error(found, error) from None
         reason = " ".join(str(error).split())

@@ -22,6 +22,7 @@ from spectralvision.runs import (
     UserError,
     expand_user,
     read_json,
+    reject_unfinished_run,
     replace_file,
     temporary_folder,
     write_json,
@@ -81,6 +82,7 @@ def read_weights(name: str, task: str) -> tuple[dict[str, Any], dict[str, Tensor
     """
     config = read_config(name)
     if not config:
+        reject_unfinished_run(_folder(name))
         raise UserError(
             f"{name} is not a run of {task}: give a folder that `spectralvision train {task}` has "
             "written."

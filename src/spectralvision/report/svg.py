@@ -103,6 +103,9 @@ def line_chart(
     values = [y for _, y in points]
     epochs = [x for x, _ in points]
     ticks = _round_ticks(min(values), max(values), 5)
+    least = 0 if min(values) >= 0 else ticks[0]
+    most = 1 if percent and max(values) <= 1 else ticks[-1]
+    ticks = [tick for tick in ticks if least <= tick <= most]
     axes = _Axes(min(epochs), max(epochs), ticks[0], ticks[-1])
 
     # 2. Draw the grid, the mark and the lines

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
+from spectralvision.data.open_data import READER_PREFIXES
 from spectralvision.data.shard_columns import Columns
 from spectralvision.data.splits import Data, split_train_val
 from spectralvision.engine import auto_settings, model_io
@@ -20,7 +21,7 @@ from spectralvision.engine.projection import Projection, project
 from spectralvision.engine.run_record import check_resumable
 from spectralvision.engine.threads import choose_threads
 from spectralvision.engine.train_module import FitConfig, TrainModule
-from spectralvision.runs import UserError, require_empty_dir
+from spectralvision.runs import UserError, expand_user, require_empty_dir
 from spectralvision.tasks import messages
 from spectralvision.tasks.base import Task
 from spectralvision.tasks.registry import find_task
@@ -51,7 +52,10 @@ def prepare(config: Any, resume: Path | None) -> Prepared:
     # 1. Data: open, split, leave out what cannot be read
     with show_status(f"Finding the images of {config.data}"):
         columns = Columns(config.image_column, config.label_column)
-        data = task.open(config.data, config.data_dir, config.num_classes, columns)
+        try:
+            data = task.open(config.data, config.data_dir, config.num_classes, columns)
+        except UserError as error:
+            raise describe_missing_data(config.data, resume) or error from None
     data = split_train_val(data, config.val_fraction, config.seed, config.fold_of())
     data, notes = task.check(data, config)
     if resume is not None:
@@ -64,6 +68,16 @@ def prepare(config: Any, resume: Path | None) -> Prepared:
     torch.set_num_threads(threads)
     config = replace(config, trainer=replace(trainer, threads=threads))
     return _build(task, config, data, notes, device, is_new=resume is None)
+
+
+def describe_missing_data(spec: str, resume: Path | None) -> UserError | None:
+    """Return the error for a run whose data is gone; None for others."""
+    if spec.startswith(READER_PREFIXES) or resume is None or expand_user(spec).exists():
+        return None
+    return UserError(
+        f"the data of {resume}, {spec}, does not exist: put it back"
+        + ("." if Path(spec).is_absolute() else ", or resume in the folder where the run started.")
+    )
 
 
 def _build(

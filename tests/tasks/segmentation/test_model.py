@@ -249,3 +249,22 @@ def test_a_learning_rate_of_the_backbone_needs_one():
         build_optimizer(sv.create_model("affnet_et"), settings)
     with pytest.raises(UserError, match="--backbone-lr and --layer-decay exclude each other"):
         OptimizerConfig(backbone_lr=0.1, layer_decay=0.9).check()
+
+
+@pytest.mark.parametrize(
+    ("stride", "sentence"),
+    [
+        ("auto", "feature maps of one stride only, 16, which --decoder unet cannot use: use a ne"),
+        (16, r"of output stride 16 \(its output stride cannot be chosen\): choose another --model"),
+    ],
+)
+def test_a_network_with_maps_of_one_stride_is_rejected(data, stride, sentence):
+    with pytest.raises(UserError, match=sentence):
+        build(data, "vit_tiny_patch16_224", decoder="unet", output_stride=stride)
+
+
+def test_a_detector_is_no_start(data, tmp_path):
+    config = {"task": "detection", "architecture": "affnet_et"}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UserError, match="is for detection: start from a classifier or from a segm"):
+        build(data, str(tmp_path))

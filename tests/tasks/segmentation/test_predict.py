@@ -7,11 +7,15 @@ import pytest
 from PIL import Image
 
 from spectralvision.data.images import Subset
+from spectralvision.data.masks import IGNORED
 from spectralvision.data.open_masks import open_masks
+from spectralvision.engine.draw_legend import add_legend
+from spectralvision.engine.indexed_images import palette
 from spectralvision.runs import UserError
 from spectralvision.tasks.segmentation import model as segmentation
 from spectralvision.tasks.segmentation.config import SegmentationConfig
 from spectralvision.tasks.segmentation.data import find_values
+from spectralvision.tasks.segmentation.drawing import OPACITY, draw_prediction
 from spectralvision.tasks.segmentation.options import PredictOptions
 from spectralvision.tasks.segmentation.predict import file_writer
 from tests.helpers.scenes import mask_folder
@@ -55,3 +59,34 @@ def test_values_that_do_not_fit_are_rejected(data, tmp_path):
         (tmp_path / "config.json").write_text(json.dumps(content | {"values": values}))
         with pytest.raises(UserError, match="has no settings of this version"):
             segmentation.load_model(str(tmp_path))
+
+
+def test_pictures_have_a_legend_of_what_is_drawn():
+    classes = np.zeros((30, 40), np.int16)
+    classes[:, :10] = 2
+    classes[:5] = IGNORED
+    image = Image.new("RGB", (40, 30), "black")
+    names = ("background", "absent", "a class with a very long name that does not fit")
+    drawn = draw_prediction(image, classes, names)
+    assert drawn.width == 480
+    assert drawn.height > 360
+    found = {color for _, color in drawn.getcolors(1 << 20)}
+    tone = tuple(round(OPACITY * value) for value in palette(3)[2].tolist())
+    for pixel, color in (((60, 200), tone), ((300, 200), (0, 0, 0)), ((10, 10), (140, 140, 140))):
+        assert np.abs(np.subtract(drawn.getpixel(pixel), color)).max() <= 1
+    assert tuple(palette(3)[2].tolist()) in found
+    assert tuple(palette(3)[1].tolist()) not in found
+    plain = draw_prediction(image, np.zeros((30, 40), np.int16), names)
+    assert plain.size == (480, 360)
+
+
+def test_legends_have_as_many_lines_as_they_need():
+    image = Image.new("RGB", (200, 10))
+    heights = [
+        add_legend(image, [(f"class {number}", (1, 2, 3)) for number in range(count)]).height
+        for count in (1, 2, 3, 20)
+    ]
+    assert heights == sorted(heights)
+    assert heights[0] == heights[1] < heights[2] < heights[3]
+    narrow = Image.new("RGB", (5, 5))
+    assert add_legend(narrow, [("a", (1, 2, 3)), ("b", (1, 2, 3))]).width == 5

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import torch
 from PIL import Image
 
 from spectralvision.cli import main
+from spectralvision.tasks.segmentation.config import SegmentationConfig
 from spectralvision.tasks.segmentation.module import SegmentationModule
 from tests.helpers.html_page import Page
 from tests.helpers.scenes import class_map, mask_folder, scene
@@ -123,7 +125,9 @@ def test_predict(run, scenes, tmp_path, capsys):
         assert fractions["background"] == pytest.approx((classes == 0).mean(), abs=1e-6)
         assert sum(fractions.values()) == pytest.approx(1)
         picture = tmp_path / "pictures" / file.replace(".png", ".jpg")
-        assert read(picture).size == size[::-1]
+        width, height = read(picture).size
+        assert width == round(480 * size[1] / max(size))
+        assert height >= round(480 * size[0] / max(size))  # a legend may be below
     assert [path.name for path in tmp_path.glob("masks/.*")] == [".predictions"]
 
     code, out, _ = call(capsys, *words, "--csv", "--batch-size", "1")
@@ -220,9 +224,24 @@ def test_a_classifier_is_no_segmentation_run(run, scenes, tmp_path, capsys):
     code, _, err = call(capsys, "evaluate", "--model", "affnet_et.cifar10", run, "--data", scenes)
     assert code == 2
     assert "evaluate models of one task at a time" in err
-    code, _, err = call(capsys, "train", "--data", scenes / "train", "--model", run, *WORDS[2:])
+    code, _, err = call(capsys, "train", "--data", "digits", "--model", run, *WORDS[2:])
     assert code == 2
     assert "is for segmentation" in err
+
+
+def test_an_unfinished_run_and_one_whose_data_is_gone(scenes, tmp_path, capsys):
+    run = tmp_path / "run"
+    run.mkdir()
+    record = {"task": "segmentation", "status": "running", "recipe": "segmentation"}
+    config = asdict(SegmentationConfig(data=str(tmp_path / "gone")))
+    (run / "run.json").write_text(json.dumps(record | {"config": config}))
+    for words in (["evaluate", "--data", scenes], ["predict", "--data", scenes]):
+        code, _, err = call(capsys, *words, "--model", run)
+        assert code == 2
+        assert "has no finished epoch yet: `spectralvision train --resume" in err
+    code, _, err = call(capsys, "train", "--resume", run)
+    assert code == 2
+    assert f"the data of {run}, {tmp_path / 'gone'}, does not exist: put it back." in err
 
 
 @pytest.mark.slow

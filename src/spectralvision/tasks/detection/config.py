@@ -67,8 +67,8 @@ class DetectionConfig(TrainConfig):
     detector: DetectorName = "fcos"
     """Detector of torchvision; mask_rcnn also predicts instance masks."""
     fpn_channels: int = 256
-    """Channels of the feature pyramid and of the heads, a multiple of 32; fewer are faster. Not
-    for ssdlite."""
+    """Channels of the feature pyramid and of the heads, a multiple of 32 from 64 to 1024; fewer are
+    faster. Not for ssdlite."""
     batch_size: int | Auto = "auto"
     """Images per update, over all processes and accumulation steps; auto: about 30 updates per
     epoch, 4 to 16 images."""

@@ -1,7 +1,6 @@
 """Draw objects on images with supervision: boxes, names, scores and masks."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,13 +9,12 @@ from PIL import Image
 from torch import Tensor
 
 from spectralvision.data.objects import Objects, decode_masks
-from spectralvision.runs import printable
+from spectralvision.engine.draw_legend import font_file, shorten_name
 from spectralvision.tasks.detection.detector import Detections, decode_mask
 
 MIN_SIDE_PIXELS = 480
 """Longer side of a picture: smaller images are enlarged, so that names can be read."""
 MASK_OPACITY = 0.45
-MAX_NAME_CHARACTERS = 30
 TEXT_PIXELS_PER_SIDE = 0.012
 """Height of text, as a fraction of the sum of width and height of the picture."""
 MIN_TEXT_PIXELS = 9
@@ -46,7 +44,7 @@ def draw_objects(
         with_names: Whether to write classes and scores.
     """
     pairs = zip(found.labels.tolist(), found.scores.tolist(), strict=True)
-    names = [f"{_short(titles[label])} {score:.0%}" for label, score in pairs]
+    names = [f"{shorten_name(titles[label])} {score:.0%}" for label, score in pairs]
     masks = map(decode_mask, found.masks or [])
     boxes, labels = found.boxes.numpy(), found.labels.numpy()
     return _draw(image, boxes, labels, masks, names if with_names else None, side)
@@ -60,7 +58,7 @@ def draw_annotation(
     with_names: bool = True,
 ) -> Image.Image:
     """Return an RGB image with its annotated objects; see `draw_objects`."""
-    names = [_short(titles[label]) for label in objects.labels.tolist()]
+    names = [shorten_name(titles[label]) for label in objects.labels.tolist()]
     has_masks = any(segment is not None for segment in objects.segments)
     masks = decode_masks(objects) if has_masks else ()
     boxes, labels = objects.boxes, objects.labels
@@ -107,18 +105,9 @@ def _draw(
         return scene  # type: ignore[no-any-return]
     size = max(MIN_TEXT_PIXELS, round((width + height) * TEXT_PIXELS_PER_SIDE))
     writer = supervision.RichLabelAnnotator(
-        font_path=_font(), font_size=size, text_padding=max(1, size // 5)
+        font_path=font_file(),
+        font_size=size,
+        text_padding=max(1, size // 5),
+        smart_position=True,  # inside the picture
     )
     return writer.annotate(scene, objects, labels=names)  # type: ignore[no-any-return]
-
-
-def _font() -> str:
-    """Return a font with the letters of most languages: that of matplotlib."""
-    import matplotlib
-
-    return str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf")
-
-
-def _short(name: str) -> str:
-    text = printable(name)
-    return text if len(text) <= MAX_NAME_CHARACTERS else text[: MAX_NAME_CHARACTERS - 1] + "…"

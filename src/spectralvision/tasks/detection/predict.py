@@ -86,8 +86,10 @@ def file_writer(model: Detector, options: PredictOptions) -> FileWriter | None:
     """Return what writes the picture and the masks of an image; None if neither is wanted."""
     if options.masks is None and options.pictures is None:
         return None
-    masks = None if options.masks is None else PictureFolder(options.masks)
-    pictures = None if options.pictures is None else PictureFolder(options.pictures, ".jpg")
+    masks = None if options.masks is None else PictureFolder(options.masks, "masks")
+    pictures = (
+        None if options.pictures is None else PictureFolder(options.pictures, "pictures", ".jpg")
+    )
     titles = label_titles(model)
 
     def write(images: Images, index: int, prediction: Detections) -> None:

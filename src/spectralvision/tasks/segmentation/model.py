@@ -63,6 +63,11 @@ def build_model(
 
     # 2. The model, with the weights of the one to start from
     known = read_config(config.model) if model_io.brings_weights(config.model) else {}
+    task = known.get("task", "classification")
+    if task not in (TASK, "classification"):
+        raise UserError(
+            f"{config.model} is for {task}: start from a classifier or from a segmentation model."
+        )
     torch.manual_seed(config.seed)
     if known.get("task") == TASK:
         architecture = str(known["architecture"])
@@ -200,21 +205,31 @@ def find_output_stride(name: str, decoder: str, wanted: int | str) -> int:
         strides = [stride for stride in OUTPUT_STRIDES if stride >= least]
     else:
         strides = [int(wanted)]
-    reason = ""
+    reasons = []
     for stride in strides:
         try:
             with torch.device("meta"):
                 option: dict[str, Any] = {} if stride == 32 else {"output_stride": stride}
                 model: Any = timm.create_model(architecture_of(name), features_only=True, **option)
-            found = model.feature_info.reduction()[-1]
-            if found == stride:
+            found = model.feature_info.reduction()
+            if found[-1] == stride:
                 return stride
-            reason = f"it has {found}"
+            reasons.append(f"its last one has {found[-1]}")
+            if len(set(found)) == 1:
+                raise UserError(
+                    f"{name} has feature maps of one stride only, {found[0]}, which --decoder "
+                    f"{decoder} cannot use: use a network with stages, such as affnet_t, or "
+                    "--decoder dpt."
+                )
+        except UserError:
+            raise
+        except TypeError:  # no argument of this name
+            reasons.append("its output stride cannot be chosen")
         except Exception as error:  # models reject a stride, or feature maps, in many ways
-            reason = " ".join(str(error).split()) or type(error).__name__
+            reasons.append(" ".join(str(error).split()) or type(error).__name__)
     raise UserError(
-        f"{name} has no feature maps of output stride {strides[-1]} ({reason}): choose another "
-        "--model or --output-stride."
+        f"{name} has no feature maps of output stride {strides[-1]} ({reasons[-1]}): choose "
+        "another --model or --output-stride."
     )
 
 

@@ -13,7 +13,7 @@ from spectralvision.engine.indexed_images import indexed, palette
 from spectralvision.engine.model_io import label_titles
 from spectralvision.engine.picture_files import PictureFolder
 from spectralvision.tasks.base import FileWriter, Row
-from spectralvision.tasks.segmentation.drawing import overlay
+from spectralvision.tasks.segmentation.drawing import draw_prediction
 from spectralvision.tasks.segmentation.options import PredictOptions, ViewOptions
 from spectralvision.tasks.segmentation.segmenter import Segmenter
 from spectralvision.tasks.segmentation.transforms import SizedImage
@@ -74,8 +74,10 @@ def file_writer(model: Segmenter, options: PredictOptions) -> FileWriter | None:
     """Return what writes the mask and the picture of an image; None if neither is wanted."""
     if options.masks is None and options.pictures is None:
         return None
-    masks = None if options.masks is None else PictureFolder(options.masks)
-    pictures = None if options.pictures is None else PictureFolder(options.pictures, ".jpg")
+    masks = None if options.masks is None else PictureFolder(options.masks, "masks")
+    pictures = (
+        None if options.pictures is None else PictureFolder(options.pictures, "pictures", ".jpg")
+    )
     names = label_titles(model)
     values = np.array(model.settings["values"])
     colors = np.zeros((values.max() + 1, 3), np.uint8)
@@ -85,6 +87,6 @@ def file_writer(model: Segmenter, options: PredictOptions) -> FileWriter | None:
         if masks is not None:
             masks.save(indexed(values[classes], colors), images, index)
         if pictures is not None:
-            pictures.save(overlay(images.image(index), classes, names), images, index)
+            pictures.save(draw_prediction(images.image(index), classes, names), images, index)
 
     return write
