@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from spectralvision.export.constants import part_bias, part_matrix, to_float
 from spectralvision.mixers import AdaptiveFrequencyFilter
-from spectralvision.ops.complex_linear import stacked_bias, stacked_matrix
 from spectralvision.ops.fourier import inverse_along_rows, irfft2, rfft2, transform_along_rows
 
 DENSE_MAX_PIXELS = 64
@@ -42,10 +42,10 @@ class FixedFilter(nn.Module):
             DenseTransform(size) if size[0] * size[1] <= DENSE_MAX_PIXELS else AxisTransform(size)
         )
         with torch.no_grad():
-            self.register_buffer("m1", _matrix(module.w1))
-            self.register_buffer("b1", _bias(module.b1))
-            self.register_buffer("m2", _matrix(module.w2))
-            self.register_buffer("b2", _bias(module.b2))
+            self.register_buffer("m1", part_matrix(module.w1))
+            self.register_buffer("b1", part_bias(module.b1))
+            self.register_buffer("m2", part_matrix(module.w2))
+            self.register_buffer("b2", part_bias(module.b2))
 
     def forward(self, x: Tensor) -> Tensor:
         batch, channels = x.shape[:2]
@@ -91,10 +91,10 @@ class AxisTransform(nn.Module):
         height, width = self.size = size
         along_rows, rows_back = transform_along_rows(width), inverse_along_rows(width)
         along_columns = _along_columns(height)
-        self.register_buffer("rows", _table(along_rows.reshape(width, -1)))  # (W, 2 V)
-        self.register_buffer("columns", _table(along_columns))  # (2 U, 2 H)
-        self.register_buffer("columns_back", _table(along_columns.T))
-        self.register_buffer("rows_back", _table(rows_back.reshape(-1, width)))  # (2 V, W)
+        self.register_buffer("rows", to_float(along_rows.reshape(width, -1)))  # (W, 2 V)
+        self.register_buffer("columns", to_float(along_columns))  # (2 U, 2 H)
+        self.register_buffer("columns_back", to_float(along_columns.T))
+        self.register_buffer("rows_back", to_float(rows_back.reshape(-1, width)))  # (2 V, W)
 
     def forward(self, x: Tensor) -> Tensor:
         half = self.size[1] // 2 + 1
@@ -113,21 +113,3 @@ def _along_columns(height: int) -> np.ndarray:
     re, im = dft.real, dft.imag
     parts = np.stack([np.stack([re, -im], axis=-1), np.stack([im, re], axis=-1)])
     return parts.reshape(2 * height, 2 * height)
-
-
-def _table(values: np.ndarray) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(values)).float()
-
-
-def _matrix(weight: Tensor) -> Tensor:
-    """Return M (1, G, 2 O, 2 I) of a weight (2, G, I, O), with rows and columns (feature, part)."""
-    stacked = stacked_matrix(weight)  # (G, 2 I, 2 O)
-    groups, inputs, outputs = stacked.shape
-    parts = stacked.view(groups, 2, inputs // 2, 2, outputs // 2)
-    return parts.permute(0, 4, 3, 2, 1).reshape(1, groups, outputs, inputs).contiguous()
-
-
-def _bias(bias: Tensor) -> Tensor:
-    """Return b (1, G, 2 O, 1) of a bias (2, G, O), ordered (feature, part)."""
-    parts = stacked_bias(bias).unflatten(-1, (2, -1))  # (G, 1, 2, O)
-    return parts.transpose(-2, -1).reshape(1, len(parts), -1, 1).contiguous()

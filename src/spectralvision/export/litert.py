@@ -36,3 +36,9 @@ class LiteRt(Target):
             return [interpreter.get_tensor(index) for index in outputs]
 
         return run
+
+    def operators(self, folder: Path) -> Counter[str]:
+        from ai_edge_litert.interpreter import Interpreter
+
+        interpreter = Interpreter(str(folder / self.file))
+        return Counter(one["op_name"] for one in interpreter._get_ops_details())

@@ -1,0 +1,64 @@
+"""ncnn networks for Android and small boards, converted by pnnx."""
+
+import subprocess
+from collections import Counter
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import torch
+
+from spectralvision.export.base import Network, Runner, Target
+
+WEIGHTS = "model.ncnn.bin"
+
+
+class Ncnn(Target):
+    """`model.ncnn.param` with `model.ncnn.bin` beside it, weights in float32; one image at a time."""
+
+    name = "ncnn"
+    title = "ncnn"
+    file = "model.ncnn.param"
+    packages = ("ncnn", "pnnx")
+    extra = "mobile"
+
+    def write(self, network: Network, folder: Path) -> None:
+        import pnnx
+
+        shape = ",".join(map(str, network.example.shape))
+        with TemporaryDirectory() as name, torch.inference_mode():
+            script = Path(name) / "model.pt"
+            torch.jit.trace(network.module, network.example).save(str(script))
+            done = subprocess.run(
+                [pnnx.EXEC_PATH, script, f"inputshape=[{shape}]", "fp16=0"],
+                capture_output=True, text=True, check=False, cwd=name,
+            )  # fmt: skip
+            if done.returncode:
+                raise RuntimeError(done.stderr or done.stdout)
+            for file in (self.file, WEIGHTS):
+                (folder / file).write_bytes((Path(name) / file).read_bytes())
+
+    def load(self, folder: Path, threads: int | None = None) -> Runner:
+        import ncnn
+
+        net = ncnn.Net()
+        net.opt.num_threads = threads or net.opt.num_threads
+        net.opt.use_fp16_storage = net.opt.use_fp16_arithmetic = net.opt.use_bf16_storage = False
+        net.load_param(str(folder / self.file))
+        net.load_model(str(folder / WEIGHTS))
+        outputs = net.output_names()
+
+        def run_one(image: np.ndarray) -> list[np.ndarray]:
+            extractor = net.create_extractor()
+            extractor.input(net.input_names()[0], ncnn.Mat(np.ascontiguousarray(image)).clone())
+            return [np.array(extractor.extract(name)[1])[None] for name in outputs]
+
+        def run(images: np.ndarray) -> list[np.ndarray]:
+            found = [run_one(image) for image in images]
+            return [np.concatenate(one) for one in zip(*found, strict=True)]
+
+        return run
+
+    def operators(self, folder: Path) -> Counter[str]:
+        lines = (folder / self.file).read_text().split("\n")[2:]
+        return Counter(line.split()[0] for line in lines if line.strip())
