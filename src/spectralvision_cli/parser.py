@@ -107,7 +107,7 @@ def value_of(option: str, words: Sequence[str]) -> str | None:
 def suggest(word: str, known: Sequence[str]) -> str | None:
     """Return the name that was probably meant, None if nothing is near."""
     bare = {one.lstrip("-"): one for one in known}
-    near = difflib.get_close_matches(word.lstrip("-"), list(bare), n=1)
+    near = difflib.get_close_matches(word.lstrip("-"), list(bare), n=1, cutoff=0.55)
     return bare[near[0]] if near else None
 
 

@@ -80,7 +80,8 @@ class PictureFolder:
             UserError: They are of another kind.
         """
         path = self.folder / MARKER
-        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+        is_known = path.is_file()
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if is_known else []
         for kind in KINDS:
             if kind in lines and kind != self.kind:
                 raise UserError(f"{self.folder} has {kind} of predict: name another folder.")
