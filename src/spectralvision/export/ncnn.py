@@ -2,11 +2,13 @@
 
 import subprocess
 from collections import Counter
+from copy import deepcopy
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
+from torch import nn
 
 from spectralvision.export.base import Network, Runner, Target
 
@@ -28,7 +30,7 @@ class Ncnn(Target):
         shape = ",".join(map(str, network.example.shape))
         with TemporaryDirectory() as name, torch.inference_mode():
             script = Path(name) / "model.pt"
-            torch.jit.trace(network.module, network.example).save(str(script))
+            torch.jit.trace(_with_affine(network.module), network.example).save(str(script))
             done = subprocess.run(
                 [pnnx.EXEC_PATH, script, f"inputshape=[{shape}]", "fp16=0"],
                 capture_output=True, text=True, check=False, cwd=name,
@@ -62,3 +64,14 @@ class Ncnn(Target):
     def operators(self, folder: Path) -> Counter[str]:
         lines = (folder / self.file).read_text().split("\n")[2:]
         return Counter(line.split()[0] for line in lines if line.strip())
+
+
+def _with_affine(module: nn.Module) -> nn.Module:
+    """Return a copy whose group norms all have scale and shift, without which pnnx fails."""
+    module = deepcopy(module)
+    for norm in module.modules():
+        if isinstance(norm, nn.GroupNorm) and not norm.affine:
+            norm.affine = True
+            norm.weight = nn.Parameter(torch.ones(norm.num_channels), requires_grad=False)
+            norm.bias = nn.Parameter(torch.zeros(norm.num_channels), requires_grad=False)
+    return module
