@@ -14,8 +14,6 @@ BACKGROUND = "background"
 """A class that is not drawn."""
 IGNORED_COLOR = (255, 255, 255)
 """No class has it: see `palette`."""
-
-
 MIN_SIDE_PIXELS = 480
 """Longer side of a picture with a legend: smaller images are enlarged."""
 

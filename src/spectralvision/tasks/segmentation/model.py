@@ -69,7 +69,7 @@ def build_model(
             f"{config.model} is for {task}: start from a classifier or from a segmentation model."
         )
     torch.manual_seed(config.seed)
-    if known.get("task") == TASK:
+    if task == TASK:
         architecture = str(known["architecture"])
         model = build_segmenter(config, architecture, data, network_arguments(known, config.model))
         if is_new:
@@ -205,7 +205,7 @@ def find_output_stride(name: str, decoder: str, wanted: int | str) -> int:
         strides = [stride for stride in OUTPUT_STRIDES if stride >= least]
     else:
         strides = [int(wanted)]
-    reasons = []
+    reason = ""
     for stride in strides:
         try:
             with torch.device("meta"):
@@ -214,7 +214,7 @@ def find_output_stride(name: str, decoder: str, wanted: int | str) -> int:
             found = model.feature_info.reduction()
             if found[-1] == stride:
                 return stride
-            reasons.append(f"its last one has {found[-1]}")
+            reason = f"its last one has {found[-1]}"
             if len(set(found)) == 1:
                 raise UserError(
                     f"{name} has feature maps of one stride only, {found[0]}, which --decoder "
@@ -224,12 +224,12 @@ def find_output_stride(name: str, decoder: str, wanted: int | str) -> int:
         except UserError:
             raise
         except TypeError:  # no argument of this name
-            reasons.append("its output stride cannot be chosen")
+            reason = "its output stride cannot be chosen"
         except Exception as error:  # models reject a stride, or feature maps, in many ways
-            reasons.append(" ".join(str(error).split()) or type(error).__name__)
+            reason = " ".join(str(error).split()) or type(error).__name__
     raise UserError(
-        f"{name} has no feature maps of output stride {strides[-1]} ({reasons[-1]}): choose "
-        "another --model or --output-stride."
+        f"{name} has no feature maps of output stride {strides[-1]} ({reason}): choose another "
+        "--model or --output-stride."
     )
 
 
