@@ -39,7 +39,7 @@ lint: setup
 	$(BIN)/mypy
 
 pins: setup
-	$(BIN)/uv pip compile pyproject.toml --extra train --extra dense --group dev --no-annotate --no-header \
+	$(BIN)/uv pip compile pyproject.toml --extra train --extra dense --extra export --group dev --no-annotate --no-header \
 		--python-version 3.11 --python-platform linux --upgrade -o requirements/dev.txt
 
 # Store what --help shows about tasks and recipes; a test compares it with the code.

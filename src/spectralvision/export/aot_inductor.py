@@ -3,15 +3,10 @@
 from collections import Counter
 from pathlib import Path
 
-import numpy as np
-import torch
+# Documented as PyTorch's ahead-of-time compiler, but for the underscore.
+from torch._inductor import aoti_compile_and_package
 
-# Private by name only: PyTorch documents these as its ahead-of-time compiler.
-from torch._inductor import aoti_compile_and_package, aoti_load_package
-
-from spectralvision.export.base import Network, Runner, Target
-
-PROGRAM = "program.pt2"
+from spectralvision.export.base import Network, Target
 
 
 class AotInductor(Target):
@@ -21,23 +16,14 @@ class AotInductor(Target):
     title = "AOTInductor"
     file = "model.pt2"
     packages = ("torch",)
+    run_packages = ("torch",)
     extra = "export"
     has_dynamic_batch = True
 
     def write(self, network: Network, folder: Path) -> None:
-        program = network.export()
-        aoti_compile_and_package(program, package_path=str(folder / self.file))
+        aoti_compile_and_package(network.export(), package_path=str(folder / self.file))
 
-    def load(self, folder: Path, threads: int | None = None) -> Runner:
-        run_package = aoti_load_package(str(folder / self.file))
-
-        def run(images: np.ndarray) -> list[np.ndarray]:
-            with torch.inference_mode():
-                found = run_package(torch.from_numpy(images))
-            found = (found,) if isinstance(found, torch.Tensor) else found
-            return [one.numpy() for one in found]
-
-        return run
-
-    def operators(self, folder: Path) -> Counter[str]:
-        raise NotImplementedError
+    def operators(self, folder: Path, network: Network) -> Counter[str]:
+        program = network.export().run_decompositions()
+        calls = (node for node in program.graph.nodes if node.op == "call_function")
+        return Counter(str(node.target) for node in calls)

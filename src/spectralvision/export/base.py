@@ -1,21 +1,23 @@
 """What is exported, and what a runtime has to provide.
 
-A runtime is a file beside this one and a line in `registry.py`. It takes a network, an example and
-names, and knows no task.
+A runtime is a file beside this one, a line in `registry.py`, and `standalone/run_NAME.py`, which
+loads what it has written. It takes a network, an example and names, and knows no task.
 """
 
+import sys
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from spectralvision.runs import UserError, require_extra
+from spectralvision.runs import require_extra
 
 Runner = Callable[[np.ndarray], list[np.ndarray]]
 """(B, 3, H, W) float32 -> the outputs, in the order of their names."""
@@ -50,44 +52,64 @@ class Network:
     def export(self) -> torch.export.ExportedProgram:
         """Return the program of `torch.export`."""
         shapes = ({0: torch.export.Dim("batch")},) if self.is_dynamic else None
+        # From a batch of one the exporter would conclude that there is always one image
+        example = self.example.expand(2, -1, -1, -1) if self.is_dynamic else self.example
         with torch.no_grad():
-            return torch.export.export(self.module, (self.example,), dynamic_shapes=shapes)
+            return torch.export.export(self.module, (example,), dynamic_shapes=shapes)
 
 
 class Target(ABC):
     """A runtime and its file format."""
 
     name: ClassVar[str]
-    """Of `export --target`."""
+    """Of `export --target`, and of `standalone/run_NAME.py`."""
     title: ClassVar[str]
     """Of the runtime, for people."""
     file: ClassVar[str]
     """Name of the exported file, or folder."""
     packages: ClassVar[tuple[str, ...]]
-    """That have to be installed."""
+    """That have to be installed to write it."""
+    run_packages: ClassVar[tuple[str, ...]]
+    """Distributions that have to be installed to run it, besides NumPy and Pillow."""
     extra: ClassVar[Literal["export", "mobile"]]
     """That installs them."""
     tolerance: ClassVar[float] = 1e-3
     """Largest difference to PyTorch, relative to the largest value of an output."""
     has_dynamic_batch: ClassVar[bool] = False
     """Whether one file takes any number of images."""
+    has_int8: ClassVar[bool] = False
+    """Whether there is `write_int8`."""
+    runs_on: ClassVar[str | None] = None
+    """The only platform, as `sys.platform` names it, that runs the file; None for all."""
+    verified_with: ClassVar[dict[str, Any]] = {}
+    """Options of the loader with which the file computes in float32."""
 
     def require(self) -> None:
         """Raise `UserError` if a package is missing."""
         require_extra(self.extra, *self.packages)
+
+    def runs_here(self) -> bool:
+        """Return whether this machine runs the file."""
+        return self.runs_on in (None, sys.platform)
 
     @abstractmethod
     def write(self, network: Network, folder: Path) -> None:
         """Write `file` into a folder.
 
         Raises:
-            Exception: Whatever the converter raises; see `errors.translate_conversion_errors`.
+            Exception: Whatever the converter raises.
         """
 
-    @abstractmethod
-    def load(self, folder: Path, threads: int | None = None) -> Runner:
+    def write_int8(self, network: Network, folder: Path, images: np.ndarray) -> None:
+        """Write `file` with INT8 weights and activations, calibrated on images (N, 3, H, W)."""
+        raise NotImplementedError
+
+    def load(self, folder: Path, threads: int | None = None, **options: Any) -> Runner:
         """Return the exported network, ready to run on the CPU."""
+        module = import_module(f"spectralvision.export.standalone.run_{self.name}")
+        runner: Runner = module.load(folder, threads, **options)
+        return runner
 
     @abstractmethod
-    def operators(self, folder: Path) -> Counter[str]:
-        """Return how often each operator occurs in the file."""
+    def operators(self, folder: Path, network: Network) -> Counter[str]:
+        """Return how often each operator occurs in the file that a network was written to."""

@@ -4,8 +4,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from spectralvision.export.base import INPUT, Network, Runner, Target
-from spectralvision.runs import UserError
+from spectralvision.export.base import INPUT, Network, Target
 
 
 class CoreMl(Target):
@@ -15,8 +14,9 @@ class CoreMl(Target):
     title = "Core ML"
     file = "model.mlpackage"
     packages = ("coremltools",)
+    run_packages = ("coremltools",)
     extra = "mobile"
-    runs_here = False
+    runs_on = "darwin"
 
     def write(self, network: Network, folder: Path) -> None:
         import coremltools
@@ -30,10 +30,7 @@ class CoreMl(Target):
         )
         model.save(str(folder / self.file))
 
-    def load(self, folder: Path, threads: int | None = None) -> Runner:
-        raise UserError("Core ML runs on macOS only.")
-
-    def operators(self, folder: Path) -> Counter[str]:
+    def operators(self, folder: Path, network: Network) -> Counter[str]:
         import coremltools
 
         spec: Any = coremltools.utils.load_spec(str(folder / self.file))

@@ -3,10 +3,7 @@
 from collections import Counter
 from pathlib import Path
 
-import numpy as np
-import torch
-
-from spectralvision.export.base import Network, Runner, Target
+from spectralvision.export.base import Network, Target
 
 DELEGATED = "XnnpackBackend"
 
@@ -18,6 +15,7 @@ class ExecuTorch(Target):
     title = "ExecuTorch with XNNPACK"
     file = "model.pte"
     packages = ("executorch",)
+    run_packages = ("executorch",)
     extra = "mobile"
 
     def write(self, network: Network, folder: Path) -> None:
@@ -27,17 +25,7 @@ class ExecuTorch(Target):
         edge = to_edge_transform_and_lower(network.export(), partitioner=[XnnpackPartitioner()])
         (folder / self.file).write_bytes(edge.to_executorch().buffer)
 
-    def load(self, folder: Path, threads: int | None = None) -> Runner:
-        from executorch.runtime import Runtime
-
-        method = Runtime.get().load_program(folder / self.file).load_method("forward")
-
-        def run(images: np.ndarray) -> list[np.ndarray]:
-            return [one.numpy().copy() for one in method.execute([torch.from_numpy(images)])]
-
-        return run
-
-    def operators(self, folder: Path) -> Counter[str]:
+    def operators(self, folder: Path, network: Network) -> Counter[str]:
         from executorch.exir._serialize._program import deserialize_pte_binary
 
         program = deserialize_pte_binary((folder / self.file).read_bytes()).program

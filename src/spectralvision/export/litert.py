@@ -3,9 +3,7 @@
 from collections import Counter
 from pathlib import Path
 
-import numpy as np
-
-from spectralvision.export.base import Network, Runner, Target
+from spectralvision.export.base import Network, Target
 
 
 class LiteRt(Target):
@@ -15,6 +13,7 @@ class LiteRt(Target):
     title = "LiteRT"
     file = "model.tflite"
     packages = ("litert_torch", "ai_edge_litert")
+    run_packages = ("ai-edge-litert",)
     extra = "mobile"
 
     def write(self, network: Network, folder: Path) -> None:
@@ -22,22 +21,7 @@ class LiteRt(Target):
 
         litert_torch.convert(network.module, (network.example,)).export(str(folder / self.file))
 
-    def load(self, folder: Path, threads: int | None = None) -> Runner:
-        from ai_edge_litert.interpreter import Interpreter
-
-        interpreter = Interpreter(str(folder / self.file), num_threads=threads)
-        interpreter.allocate_tensors()
-        (source,) = interpreter.get_input_details()
-        outputs = [one["index"] for one in interpreter.get_output_details()]
-
-        def run(images: np.ndarray) -> list[np.ndarray]:
-            interpreter.set_tensor(source["index"], images)
-            interpreter.invoke()
-            return [interpreter.get_tensor(index) for index in outputs]
-
-        return run
-
-    def operators(self, folder: Path) -> Counter[str]:
+    def operators(self, folder: Path, network: Network) -> Counter[str]:
         from ai_edge_litert.interpreter import Interpreter
 
         interpreter = Interpreter(str(folder / self.file))

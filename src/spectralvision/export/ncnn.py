@@ -6,11 +6,10 @@ from copy import deepcopy
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import numpy as np
 import torch
 from torch import nn
 
-from spectralvision.export.base import Network, Runner, Target
+from spectralvision.export.base import Network, Target
 
 WEIGHTS = "model.ncnn.bin"
 
@@ -22,6 +21,7 @@ class Ncnn(Target):
     title = "ncnn"
     file = "model.ncnn.param"
     packages = ("ncnn", "pnnx")
+    run_packages = ("ncnn",)
     extra = "mobile"
 
     def write(self, network: Network, folder: Path) -> None:
@@ -40,28 +40,7 @@ class Ncnn(Target):
             for file in (self.file, WEIGHTS):
                 (folder / file).write_bytes((Path(name) / file).read_bytes())
 
-    def load(self, folder: Path, threads: int | None = None) -> Runner:
-        import ncnn
-
-        net = ncnn.Net()
-        net.opt.num_threads = threads or net.opt.num_threads
-        net.opt.use_fp16_storage = net.opt.use_fp16_arithmetic = net.opt.use_bf16_storage = False
-        net.load_param(str(folder / self.file))
-        net.load_model(str(folder / WEIGHTS))
-        outputs = net.output_names()
-
-        def run_one(image: np.ndarray) -> list[np.ndarray]:
-            extractor = net.create_extractor()
-            extractor.input(net.input_names()[0], ncnn.Mat(np.ascontiguousarray(image)).clone())
-            return [np.array(extractor.extract(name)[1])[None] for name in outputs]
-
-        def run(images: np.ndarray) -> list[np.ndarray]:
-            found = [run_one(image) for image in images]
-            return [np.concatenate(one) for one in zip(*found, strict=True)]
-
-        return run
-
-    def operators(self, folder: Path) -> Counter[str]:
+    def operators(self, folder: Path, network: Network) -> Counter[str]:
         lines = (folder / self.file).read_text().split("\n")[2:]
         return Counter(line.split()[0] for line in lines if line.strip())
 

@@ -8,21 +8,26 @@ from typing import Any
 import numpy as np
 import torch
 
-from spectralvision.export.base import INPUT, Network, Runner, Target
+from spectralvision.export.base import INPUT, Network, Target
+from spectralvision.export.prepare import spectral_modules
+from spectralvision.export.quantize import quantize_onnx
 
-OPSET = 18
+OPSET = 20
+"""The first with a node for GELU."""
 
 
 class Onnx(Target):
-    """One file with the weights, opset 18."""
+    """One file with the weights, opset 20."""
 
     name = "onnx"
     title = "onnxruntime"
     file = "model.onnx"
     packages = ("onnx", "onnxscript", "onnxruntime")
+    run_packages = ("onnxruntime",)
     extra = "export"
     tolerance = 1e-4
     has_dynamic_batch = True
+    has_int8 = True
 
     def write(self, network: Network, folder: Path) -> None:
         torch.onnx.export(
@@ -37,24 +42,11 @@ class Onnx(Target):
             verbose=False,
         )
 
-    def load(self, folder: Path, threads: int | None = None) -> Runner:
-        import onnxruntime
+    def write_int8(self, network: Network, folder: Path, images: np.ndarray) -> None:
+        self.write(network, folder)
+        quantize_onnx(folder / self.file, images, spectral_modules(network.module))
 
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads or 0
-        # Threads that spin disturb other sessions of the process
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        session = onnxruntime.InferenceSession(
-            folder / self.file, options, providers=["CPUExecutionProvider"]
-        )
-
-        def run(images: np.ndarray) -> list[np.ndarray]:
-            outputs: list[np.ndarray] = session.run(None, {INPUT: images})
-            return outputs
-
-        return run
-
-    def operators(self, folder: Path) -> Counter[str]:
+    def operators(self, folder: Path, network: Network) -> Counter[str]:
         import onnx
 
         model = onnx.load(folder / self.file)

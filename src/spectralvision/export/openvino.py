@@ -2,11 +2,12 @@
 
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from spectralvision.export.base import INPUT, Network, Runner, Target
+from spectralvision.export.base import INPUT, Network, Target
+from spectralvision.export.quantize import quantize_openvino
 
 
 class OpenVino(Target):
@@ -16,37 +17,39 @@ class OpenVino(Target):
     title = "OpenVINO"
     file = "model.xml"
     packages = ("openvino",)
+    run_packages = ("openvino",)
     extra = "export"
     has_dynamic_batch = True
+    has_int8 = True
+    verified_with: ClassVar[dict[str, Any]] = {"precision": "f32"}
 
     def write(self, network: Network, folder: Path) -> None:
         import openvino
 
-        model = openvino.convert_model(network.export())
-        model.inputs[0].get_tensor().set_names({INPUT})
-        for output, name in zip(model.outputs, network.outputs, strict=True):
-            output.get_tensor().set_names({name})
-        openvino.save_model(model, folder / self.file, compress_to_fp16=False)
+        openvino.save_model(_convert(network), folder / self.file, compress_to_fp16=False)
 
-    def load(
-        self, folder: Path, threads: int | None = None, precision: str | None = "f32"
-    ) -> Runner:
-        """Return the network, by default in float32; None: in the precision of the processor."""
+    def write_int8(self, network: Network, folder: Path, images: np.ndarray) -> None:
         import openvino
 
-        options: dict[str, Any] = {} if precision is None else {"INFERENCE_PRECISION_HINT": precision}
-        if threads is not None:
-            options["INFERENCE_NUM_THREADS"] = threads
-        compiled = openvino.Core().compile_model(folder / self.file, "CPU", options)
+        model = quantize_openvino(_convert(network), images)
+        openvino.save_model(model, folder / self.file, compress_to_fp16=False)
 
-        def run(images: np.ndarray) -> list[np.ndarray]:
-            found = compiled(images)
-            return [np.array(found[output]) for output in compiled.outputs]
-
-        return run
-
-    def operators(self, folder: Path) -> Counter[str]:
+    def operators(self, folder: Path, network: Network) -> Counter[str]:
         import openvino
 
         model = openvino.Core().read_model(folder / self.file)
         return Counter(node.get_type_name() for node in model.get_ops())
+
+
+def _convert(network: Network) -> Any:
+    """Return the model of OpenVINO, with the names of the input and the outputs."""
+    import openvino
+
+    model = openvino.convert_model(network.export())
+    # Conversion leaves all sizes open
+    batch = -1 if network.is_dynamic else len(network.example)
+    model.reshape([batch, *network.example.shape[1:]])
+    model.inputs[0].get_tensor().set_names({INPUT})
+    for output, name in zip(model.outputs, network.outputs, strict=True):
+        output.get_tensor().set_names({name})
+    return model

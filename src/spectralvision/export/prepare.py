@@ -55,3 +55,9 @@ def _map_sizes(module: nn.Module, example: Tensor) -> dict[str, Size]:
     for hook in hooks:
         hook.remove()
     return sizes
+
+
+def spectral_modules(module: nn.Module) -> tuple[str, ...]:
+    """Return the names of the modules of a prepared network that compute spectra."""
+    kinds = tuple(FIXED.values())
+    return tuple(name for name, one in module.named_modules() if isinstance(one, kinds))

@@ -1,0 +1,44 @@
+"""Failures of converters in one sentence."""
+
+import re
+
+from spectralvision.export.base import Network, Target
+from spectralvision.runs import UserError
+
+MAX_CHARACTERS = 300
+PLACE = re.compile(
+    r"L\['self'\]\.?([\w.\[\]']+)|\(in ([\w.]+)\)|File \"[^\"]+\", line \d+, in (\w+)"
+)
+OPERATOR = re.compile(r"\b(?:aten|torchvision|prims|quantized)[.:]+[\w.]+|\btorch\.ops\.[\w.]+")
+
+
+def conversion_error(error: Exception, target: Target, network: Network) -> UserError:
+    """Return the converter's own words, shortened, with the operator's place in the network."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    if len(text) > MAX_CHARACTERS:
+        text = f"{text[:MAX_CHARACTERS]} ..."
+    place = _place_of(str(error), network)
+    where = f" ({place})" if place else ""
+    return UserError(
+        f"{target.title} cannot take this model{where}; its converter says: {text.rstrip('.')}."
+    )
+
+
+def _place_of(text: str, network: Network) -> str | None:
+    """Return the first module of the network that computes an operator named in a message."""
+    names = {
+        found.removeprefix("torch.ops.").replace("::", ".") for found in OPERATOR.findall(text)
+    }
+    if not names:
+        return None
+    try:
+        nodes = network.export().graph.nodes
+    except Exception:  # the message is that of the export itself
+        return None
+    for node in nodes:
+        operator = str(node.target)
+        if any(operator.startswith(name) for name in names):
+            stack = node.meta.get("nn_module_stack") or {}
+            modules = [path for path, _ in stack.values() if path]
+            return f"{operator} in {modules[-1]}" if modules else operator
+    return None
