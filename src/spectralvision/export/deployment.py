@@ -109,7 +109,7 @@ def _card(deployable: Deployable, target: Target, name: str, facts: Mapping[str,
         ("input", f"`{INPUT}`: {facts['batch']} x 3 x {height} x {width}, float32"),
         (
             "outputs",
-            ", ".join(f"`{one}`: {_shape(shape)}" for one, shape in facts["outputs"].items()),
+            ", ".join(f"`{key}`: {_shape(one)}" for key, one in facts["outputs"].items()),
         ),
         ("classes", str(len(deployable.labels))),
         ("weights", facts["weights"]),

@@ -6,9 +6,6 @@ from spectralvision.export.base import Network, Target
 from spectralvision.runs import UserError
 
 MAX_CHARACTERS = 300
-PLACE = re.compile(
-    r"L\['self'\]\.?([\w.\[\]']+)|\(in ([\w.]+)\)|File \"[^\"]+\", line \d+, in (\w+)"
-)
 OPERATOR = re.compile(r"\b(?:aten|torchvision|prims|quantized)[.:]+[\w.]+|\btorch\.ops\.[\w.]+")
 
 

@@ -1,8 +1,8 @@
 """The adaptive frequency filter for maps of one size, with all constants computed, for runtimes.
 
-The same function as `ops/adaptive_frequency.py`, in real products with constant matrices. The parts
-(re, im) of a channel's spectrum stand next to each other, so that no product needs a copy in another
-order, and no tensor has more than five axes:
+The same function as `ops/adaptive_frequency.py`, in real products with constant matrices. The
+parts (re, im) of a channel's spectrum stand next to each other, so that no product needs a copy in
+another order, and no tensor has more than five axes:
 
     z = F x                                               the spectrum, parts (re, im)        (1)
     m = softshrink(M2 act(M1 z + b1) + b2)                the mask                            (2)
@@ -13,6 +13,8 @@ F and F' are one matrix each for the smallest maps, else one along each axis. M 
 `ops/complex_linear.py`, with rows and columns ordered (feature, part) instead of (part, feature).
 Letters: B batch, C channels, G groups, H W rows and columns, U V frequencies, 2 = (re, im).
 """
+
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,11 +36,17 @@ class FixedFilter(nn.Module):
         size: (H, W).
     """
 
+    m1: Tensor
+    b1: Tensor
+    m2: Tensor
+    b2: Tensor
+
     def __init__(self, module: AdaptiveFrequencyFilter, size: tuple[int, int]) -> None:
         super().__init__()
         self.size, self.groups = size, module.groups
-        self.act, self.threshold, self.inner_skip = module.act, module.threshold, module.inner_skip
-        self.transform: nn.Module = (
+        self.act: Any = module.act
+        self.threshold, self.inner_skip = module.threshold, module.inner_skip
+        self.transform: DenseTransform | AxisTransform = (
             DenseTransform(size) if size[0] * size[1] <= DENSE_MAX_PIXELS else AxisTransform(size)
         )
         with torch.no_grad():
@@ -64,6 +72,9 @@ class FixedFilter(nn.Module):
 class DenseTransform(nn.Module):
     """The transforms of both axes as one matrix."""
 
+    matrix: Tensor
+    back: Tensor
+
     def __init__(self, size: tuple[int, int]) -> None:
         super().__init__()
         height, width = self.size = size
@@ -85,6 +96,11 @@ class DenseTransform(nn.Module):
 
 class AxisTransform(nn.Module):
     """A product along W, and one along H with (row, part) as one axis."""
+
+    rows: Tensor
+    columns: Tensor
+    columns_back: Tensor
+    rows_back: Tensor
 
     def __init__(self, size: tuple[int, int]) -> None:
         super().__init__()
@@ -108,7 +124,7 @@ class AxisTransform(nn.Module):
 
 
 def _along_columns(height: int) -> np.ndarray:
-    """Return the orthonormal complex DFT along H in real form: rows (part, u), columns (h, part)."""
+    """Return the orthonormal DFT along H in real form: rows (part, u), columns (h, part)."""
     dft = np.fft.fft(np.eye(height)) / np.sqrt(height)
     re, im = dft.real, dft.imag
     parts = np.stack([np.stack([re, -im], axis=-1), np.stack([im, re], axis=-1)])

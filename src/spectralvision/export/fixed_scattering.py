@@ -37,11 +37,31 @@ class FixedScattering(nn.Module):
         size: (H, W).
     """
 
+    split_low: Tensor
+    split_high: Tensor
+    low_rows: Tensor
+    outer: Tensor
+    inner: Tensor
+    outer_back: Tensor
+    inner_back: Tensor
+    low_rows_back: Tensor
+    join_low: Tensor
+    join_high: Tensor
+    gain: Tensor
+    m1: Tensor
+    b1: Tensor
+    m2: Tensor
+    b2: Tensor
+    v1: Tensor
+    c1: Tensor
+    v2: Tensor
+    c2: Tensor
+
     def __init__(self, module: ScatteringMixer, size: tuple[int, int]) -> None:
         super().__init__()
         self.mixing, self.size, self.groups = module.mixing, size, module.groups
         self.conv = module.conv if module.mixing == "channel_token" else None
-        self.half = (-(-size[0] // 2), -(-size[1] // 2))
+        self.half_size: tuple[int, int] = (-(-size[0] // 2), -(-size[1] // 2))
         for name, values in _tables(size).items():
             self.register_buffer(name, to_float(values))
         with torch.no_grad():
@@ -67,7 +87,7 @@ class FixedScattering(nn.Module):
     def scatter(self, x: Tensor) -> Tensor:
         """Apply the equations to (B, C, H, W)."""
         batch, channels = x.shape[:2]
-        h, w = self.half
+        h, w = self.half_size
 
         # (1): columns (parity, w), then rows (part, orientation, h) of what is read as 2 H rows
         low_columns, high_columns = x @ self.split_low, x @ self.split_high

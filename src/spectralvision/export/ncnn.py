@@ -15,7 +15,7 @@ WEIGHTS = "model.ncnn.bin"
 
 
 class Ncnn(Target):
-    """`model.ncnn.param` with `model.ncnn.bin` beside it, weights in float32; one image at a time."""
+    """`model.ncnn.param` with `model.ncnn.bin` beside it, in float32; one image at a time."""
 
     name = "ncnn"
     title = "ncnn"

@@ -41,6 +41,7 @@ class Onnx(Target):
             external_data=False,
             verbose=False,
         )
+        _strip(folder / self.file)
 
     def write_int8(self, network: Network, folder: Path, images: np.ndarray) -> None:
         self.write(network, folder)
@@ -56,6 +57,18 @@ class Onnx(Target):
             for part in parts
             for node in _nodes(part)
         )
+
+
+def _strip(path: Path) -> None:
+    """Remove what the exporter notes about each node for people who debug it."""
+    import onnx
+
+    model = onnx.load(path)
+    del model.graph.value_info[:]
+    for node in model.graph.node:
+        del node.metadata_props[:]
+        node.ClearField("doc_string")
+    onnx.save(model, path)
 
 
 def _nodes(graph: Any) -> Iterable[Any]:

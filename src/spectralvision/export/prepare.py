@@ -31,6 +31,8 @@ def prepare(module: nn.Module, example: Tensor) -> nn.Module:
         example: (B, 3, H, W).
     """
     module = reparameterize_model(deepcopy(module)).eval()
+    # Converters take weights in their usual order only
+    module = module.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     for name, size in _map_sizes(module, example).items():
         mixer = module.get_submodule(name)
         parent, _, leaf = name.rpartition(".")

@@ -1,15 +1,13 @@
 """INT8 after training: which parts of a network are quantized, and how.
 
-| part                                                  | INT8                  | reason             |
-|-------------------------------------------------------|-----------------------|--------------------|
-| convolutions, linear layers                           | yes                   | most of the work   |
-| spectra: DFT and wavelet products, mask networks      | no                    | values of one      |
-|                                                       |                       | tensor span orders |
-|                                                       |                       | of magnitude       |
-| norms, activations, products of two activations       | no                    | little work        |
+| part                                             | INT8 | why                                   |
+|--------------------------------------------------|------|---------------------------------------|
+| convolutions, linear layers                      | yes  | most of the work and of the file      |
+| spectra: DFT and wavelet products, mask networks | no   | values span orders of magnitude       |
+| norms, activations, products of two activations  | no   | little work                           |
 
-Weights have a scale per output channel, activations one per tensor, calibrated on images. Biases
-are corrected for the mean error of each output channel that the rounded weights cause on them.
+Weights have a scale per output channel, activations one per tensor, calibrated on images. NNCF
+also corrects biases for the mean error that rounded weights cause on them.
 """
 
 from collections.abc import Iterator
@@ -67,6 +65,7 @@ def quantize_onnx(path: Path, images: np.ndarray, spectral: tuple[str, ...]) -> 
             calibrate_method=CalibrationMethod.MinMax,
             extra_options={"CalibMovingAverage": True},
         )
+    _shrink(path, spectral)
 
 
 def _has_weight(node: Any, weights: set[str], spectral: tuple[str, ...]) -> bool:
@@ -75,6 +74,43 @@ def _has_weight(node: Any, weights: set[str], spectral: tuple[str, ...]) -> bool
     return bool(names) and not any(
         name.startswith(f"{module}.") for name in names for module in spectral
     )
+
+
+def _shrink(path: Path, spectral: tuple[str, ...]) -> None:
+    """Remove from a quantized file what takes space without effect.
+
+    Float weights of spectra are stored in 16 bits, and computed with in 32. Zero points that are
+    zero and names of nodes are optional.
+    """
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    model = onnx.load(path)
+    graph = model.graph
+    del graph.value_info[:]
+    casts, zeros = [], set()
+    for one in graph.initializer:
+        values = numpy_helper.to_array(one)
+        owned = any(one.name.startswith(f"{module}.") for module in spectral)
+        if owned and one.data_type == TensorProto.FLOAT:
+            name = one.name
+            half = numpy_helper.from_array(values.astype(np.float16), f"{name}.half")
+            one.CopyFrom(half)
+            casts.append(helper.make_node("Cast", [half.name], [name], to=TensorProto.FLOAT))
+        elif one.name.endswith("_zero_point") and one.data_type != TensorProto.UINT8:
+            assert not values.any()
+            zeros.add(one.name)
+    for node in graph.node:
+        node.ClearField("name")
+        if node.op_type in ("QuantizeLinear", "DequantizeLinear") and node.input[2] in zeros:
+            del node.input[2:]
+    kept = [one for one in graph.initializer if one.name not in zeros]
+    del graph.initializer[:]
+    graph.initializer.extend(kept)
+    for place, cast in enumerate(casts):
+        graph.node.insert(place, cast)
+    onnx.checker.check_model(model)
+    onnx.save(model, path)
 
 
 class _Reader:

@@ -139,9 +139,9 @@ def _check(target: Target, differences: Sequence[Difference], int8: bool) -> Non
     for one in differences:
         if int8 and one.agreement < MIN_AGREEMENT and one.output not in WITHOUT_CLASSES:
             raise UserError(
-                f"the INT8 file agrees with PyTorch on {one.agreement:.1%} of the largest classes, "
-                f"but {MIN_AGREEMENT:.0%} are needed: leave --int8 out, or calibrate on --data that "
-                "is like the images the model was trained on."
+                f"the INT8 file agrees with PyTorch on {one.agreement:.1%} of the largest "
+                f"classes, but {MIN_AGREEMENT:.0%} are needed: leave --int8 out, or calibrate on "
+                "--data that is like the images the model was trained on."
             )
         if not int8 and one.largest > target.tolerance:
             raise UserError(

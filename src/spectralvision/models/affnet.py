@@ -130,7 +130,7 @@ class AFFStage(nn.Module):
         self.downsample = downsample
         self.blocks = nn.Sequential(*blocks)
         self.norm = norm_layer(dim, **factory)
-        self.proj = ConvBatchNormAct(dim, dim, 1, act_layer=None, **factory)
+        self.proj: nn.Module = ConvBatchNormAct(dim, dim, 1, act_layer=None, **factory)
         self.fusion: nn.Module | None = None
         if fuse_input:
             self.fusion = ConvBatchNormAct(2 * dim, dim, 1, act_layer=act_layer, **factory)
@@ -146,11 +146,11 @@ class AFFStage(nn.Module):
         These are scale and shift of the norm, the projection, and, where there is one, the
         convolution of the fusion.
         """
-        proj: Any = self.proj.fuse()
+        proj: Any = self.proj.fuse()  # type: ignore[operator]
         self.norm = absorb_affine(self.norm, proj[0])
         self.proj = proj
         if self.fusion is not None:
-            fusion: Any = self.fusion.fuse()
+            fusion: Any = self.fusion.fuse()  # type: ignore[operator]
             chain_pointwise(proj[0], fusion[0], start=proj[0].out_channels)
             self.proj, self.fusion = nn.Identity(), fusion
         return self

@@ -180,7 +180,7 @@ class _Selected(NamedTuple):
     """Images of a split."""
 
     inputs: Tensor
-    labels: np.ndarray
+    labels: np.ndarray | None
 
 
 def _read_samples(
@@ -197,13 +197,12 @@ def _read_samples(
     split = config.split or data.held_out()
     number = MAX_INT8_IMAGES if config.int8 else NUM_IMAGES
     selected = _select(data.split(split), number, deployable, config)
-    source = f"{len(selected.inputs)} of {config.data}, {split}"
+    source = f"{len(selected.inputs)} images of {config.data}, {split}"
     if not config.int8:
         return Samples(selected.inputs, source)
     others = "train" if "train" in data.splits else split
     calibration = _select(data.split(others), NUM_CALIBRATION_IMAGES, deployable, config)
-    labels = selected.labels if data.split(split).has_labels else None
-    return Samples(selected.inputs, source, labels, calibration.inputs.numpy())
+    return Samples(selected.inputs, source, selected.labels, calibration.inputs.numpy())
 
 
 def _select(
@@ -216,4 +215,4 @@ def _select(
         )
     indices = spread_indices(len(images), number)
     inputs = torch.cat([deployable.prepare([images.image(index)]) for index in indices])
-    return _Selected(inputs, images.labels[list(indices)])
+    return _Selected(inputs, images.labels[list(indices)] if images.has_labels else None)

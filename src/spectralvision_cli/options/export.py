@@ -20,8 +20,8 @@ class ExportOptions(VerbOptions):
 
     examples: ClassVar[tuple[str, ...]] = (
         "spectralvision export --model runs/photos-affnet_et --target onnx --out deploy",
-        "spectralvision export --model runs/photos-affnet_et --target openvino --int8 --data photos "
-        "--out deploy-int8",
+        "spectralvision export --model runs/photos-affnet_et --target openvino --out deploy-int8 "
+        "--int8 --data photos",
         "spectralvision export --model affnet_et.cifar10 --target web --out site",
     )
     groups: ClassVar[dict[str, tuple[str, ...]]] = {
@@ -44,8 +44,8 @@ class ExportOptions(VerbOptions):
     batch: int | Literal["dynamic"] = 1
     """Images per batch; dynamic: any number (onnx, openvino, pt2)."""
     output: Literal["auto", "logits", "probabilities", "features"] = "auto"
-    """What the file returns: logits, probabilities, or the feature maps of all stages; auto: logits,
-    for detectors boxes and scores."""
+    """What the file returns: logits, probabilities, or the feature maps of all stages; auto:
+    logits, for detectors boxes and scores."""
     data: str | None = None
     """Data set to compare on, 16 images of its test, val or only split; by default smooth random
     images. With --int8, images to calibrate on (train) and to measure accuracy on."""

@@ -2,8 +2,7 @@
 
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from spectralvision.engine.model_io import data_config, label_titles
 from spectralvision.export.deployment import Deployable, Mode, Output
@@ -50,10 +49,6 @@ def _mode(preprocessing: dict[str, Any]) -> Mode:
 def _set_size(model: nn.Module, size: tuple[int, int]) -> None:
     """Prepare a model of timm that has weights for one size for another one."""
     own = tuple(data_config(model)["input_size"][-2:])
-    if size != own and hasattr(model, "set_input_size"):
-        model.set_input_size(img_size=size)
-
-
-def accuracy(logits: Tensor, labels: Tensor) -> float:
-    """Return top-1 of (N, K) logits."""
-    return float((logits.argmax(dim=1) == labels).to(torch.float64).mean())
+    set_input_size: Any = getattr(model, "set_input_size", None)
+    if size != own and set_input_size is not None:
+        set_input_size(img_size=size)

@@ -17,7 +17,7 @@ from torch.nn.functional import pad
 from torchvision.models.detection.image_list import ImageList
 
 from spectralvision.engine.model_io import data_config, label_titles
-from spectralvision.export.deployment import Deployable, Output
+from spectralvision.export.deployment import Deployable, Mode, Output
 from spectralvision.export.feature_maps import deploy_features
 from spectralvision.runs import UserError
 from spectralvision.tasks.detection.detector import Detector
@@ -34,6 +34,10 @@ class DenseDetector(nn.Module):
         model: With an FCOS, RetinaNet or SSDLite.
         size: (H, W).
     """
+
+    centers: Tensor
+    sizes: Tensor
+    weights: Tensor
 
     def __init__(self, model: Detector, size: tuple[int, int]) -> None:
         super().__init__()
@@ -57,12 +61,9 @@ class DenseDetector(nn.Module):
         offsets = found["bbox_regression"].transpose(1, 2) / self.weights  # (B, 4, N)
         first, second = offsets.chunk(2, dim=1)
         if self.kind == "fcos":
-            centers: Any = self.centers
-            top_left = centers - first * self.sizes
-            boxes = torch.cat([top_left, centers + second * self.sizes], dim=1)
-            return boxes, (
-                logits.sigmoid() * found["bbox_ctrness"].transpose(1, 2).sigmoid()
-            ).sqrt()
+            corners = [self.centers - first * self.sizes, self.centers + second * self.sizes]
+            centerness = found["bbox_ctrness"].transpose(1, 2)
+            return torch.cat(corners, dim=1), (logits.sigmoid() * centerness.sigmoid()).sqrt()
         middle = first * self.sizes + self.centers
         half = second.clamp(max=MAX_LOG_SCALE).exp() * self.sizes / 2
         boxes = torch.cat([middle - half, middle + half], dim=1)
@@ -80,7 +81,7 @@ def build_deployable(model: Detector, size: tuple[int, int] | None, output: Outp
     preprocessing = data_config(model)
     side = model.settings.input_size
     size = size or (side, side)
-    mode = "stretch" if model.settings.is_square else "fit"
+    mode: Mode = "stretch" if model.settings.is_square else "fit"
     if output == "features":
         return deploy_features(model.backbone, size, mode, preprocessing)
     if output != "auto":
