@@ -1,6 +1,7 @@
 """Make one script of files in `standalone/`, which needs nothing of this package."""
 
 import ast
+import sys
 from pathlib import Path
 
 STANDALONE = Path(__file__).with_name("standalone")
@@ -21,7 +22,8 @@ def assemble(names: tuple[str, ...], title: str) -> str:
         found, body = _split(source)
         imports |= found
         bodies.append(body)
-    head = "\n".join(sorted(imports, key=_import_order))
+    groups = [sorted(one, key=_import_order) for one in _group(imports)]
+    head = "\n\n".join("\n".join(group) for group in groups)
     main = 'if __name__ == "__main__":\n    main(load)'
     return "\n\n\n".join([f'"""{title}"""\n\n{head}', *bodies, main]) + "\n"
 
@@ -38,6 +40,12 @@ def _split(source: str) -> tuple[set[str], str]:
     }
     lines = source.splitlines()[nodes[-1].end_lineno :]
     return kept, "\n".join(lines).strip()
+
+
+def _group(imports: set[str]) -> tuple[set[str], set[str]]:
+    """Return the imports of the standard library, and the others."""
+    own = {line for line in imports if line.split()[1].split(".")[0] in sys.stdlib_module_names}
+    return own, imports - own
 
 
 def _import_order(line: str) -> tuple[bool, str]:

@@ -11,10 +11,13 @@ OPERATOR = re.compile(r"\b(?:aten|torchvision|prims|quantized)[.:]+[\w.]+|\btorc
 
 def conversion_error(error: Exception, target: Target, network: Network) -> UserError:
     """Return the converter's own words, shortened, with the operator's place in the network."""
-    text = " ".join(str(error).split()) or type(error).__name__
+    cause: BaseException = error
+    while cause.__cause__ is not None and str(cause.__cause__):
+        cause = cause.__cause__
+    text = " ".join(str(cause).split()) or type(cause).__name__
     if len(text) > MAX_CHARACTERS:
         text = f"{text[:MAX_CHARACTERS]} ..."
-    place = _place_of(str(error), network)
+    place = _place_of(f"{error} {cause}", network)
     where = f" ({place})" if place else ""
     return UserError(
         f"{target.title} cannot take this model{where}; its converter says: {text.rstrip('.')}."

@@ -52,7 +52,8 @@ class FixedScattering(nn.Module):
     b1: Tensor
     m2: Tensor
     b2: Tensor
-    v1: Tensor
+    v1_re: Tensor
+    v1_im: Tensor
     c1: Tensor
     v2: Tensor
     c2: Tensor
@@ -73,9 +74,12 @@ class FixedScattering(nn.Module):
                 self.register_buffer(f"m{name}", part_matrix(weight))
                 self.register_buffer(f"b{name}", part_bias(bias))
             if self.conv is not None:
-                for name in ("1", "2"):
-                    self.register_buffer(f"v{name}", _row_matrix(weights[f"v{name}"]))
-                    self.register_buffer(f"c{name}", _row_bias(weights[f"c{name}"]))
+                re, im = _row_matrix(weights["v1"]).chunk(2, dim=1)
+                self.register_buffer("v1_re", re.contiguous())
+                self.register_buffer("v1_im", im.contiguous())
+                self.register_buffer("c1", _row_bias(weights["c1"]))
+                self.register_buffer("v2", _row_matrix(weights["v2"]))
+                self.register_buffer("c2", _row_bias(weights["c2"]))
 
     def forward(self, x: Tensor) -> Tensor:
         if self.conv is None:
@@ -100,11 +104,14 @@ class FixedScattering(nn.Module):
         low = low * self.gain  # (2)
         d = d.reshape(batch, self.groups, -1, (OUTER + INNER) * h * w)
         d = self.m2 @ (self.m1 @ d + self.b1).relu() + self.b2  # (3)
-        d = d.reshape(batch * channels, 2, OUTER + INNER, h, w)
+        d = d.reshape(batch * channels, 2, OUTER + INNER, h * w)
         if self.conv is not None:
-            rows = d.permute(3, 0, 2, 1, 4).reshape(h, -1, 2 * w)  # (h, B C K, 2 w)
-            rows = (rows @ self.v1 + self.c1).relu() @ self.v2 + self.c2  # (4)
-            d = rows.reshape(h, -1, OUTER + INNER, 2, w).permute(1, 3, 2, 0, 4)
+            re, im = (one.reshape(-1, h, w).transpose(0, 1) for one in d.unbind(1))
+            rows = (re @ self.v1_re + im @ self.v1_im + self.c1).relu()  # (h, B C K, 2 w)
+            rows = rows @ self.v2 + self.c2  # (4)
+            maps = (-1, OUTER + INNER, h * w)
+            parts = [one.transpose(0, 1).reshape(maps) for one in rows.chunk(2, dim=-1)]
+            d = torch.stack(parts, dim=1)
 
         # (5)
         shape = (batch, channels, -1, w)

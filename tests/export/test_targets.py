@@ -1,0 +1,101 @@
+"""Exported files on onnxruntime and OpenVINO, against PyTorch."""
+
+import pytest
+import torch
+from torch import nn
+
+import spectralvision as sv
+from spectralvision.export.base import Network
+from spectralvision.export.feature_maps import FeatureMaps
+from spectralvision.export.registry import TARGETS, find_target
+from spectralvision.export.verify import smooth_images
+from spectralvision.runs import UserError
+from tests.helpers.export import (
+    FAMILIES,
+    SIZE,
+    TENSORRT,
+    classifier,
+    largest_difference,
+    network,
+)
+
+ONNX, OPENVINO = TARGETS["onnx"], TARGETS["openvino"]
+IMAGES = smooth_images(SIZE, 4)
+
+
+def original(module: nn.Module, outputs: tuple[str, ...] = ("logits",)) -> Network:
+    return Network(module=module, example=IMAGES[:1], outputs=outputs)
+
+
+@pytest.mark.parametrize("name", sv.list_models())
+def test_onnx(name: str, tmp_path) -> None:
+    model = classifier(name)
+    prepared = network(model)
+    ONNX.write(prepared, tmp_path)
+    assert largest_difference(ONNX, tmp_path, original(model), IMAGES) <= ONNX.tolerance
+    operators = ONNX.operators(tmp_path, prepared)
+    assert operators["Conv"]
+    assert operators["MatMul"]
+    assert set(operators) <= TENSORRT, set(operators) - TENSORRT  # no DFT, no other domain
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_openvino(name: str, tmp_path) -> None:
+    model = classifier(name)
+    prepared = network(model)
+    OPENVINO.write(prepared, tmp_path)
+    assert largest_difference(OPENVINO, tmp_path, original(model), IMAGES) <= OPENVINO.tolerance
+    operators = OPENVINO.operators(tmp_path, prepared)
+    assert operators["MatMul"]
+    assert not any("DFT" in one for one in operators)
+
+
+@pytest.mark.parametrize("target", [ONNX, OPENVINO])
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_dynamic_batch_takes_any_number(name: str, target, tmp_path) -> None:
+    model = classifier(name)
+    target.write(network(model, is_dynamic=True), tmp_path)
+    run = target.load(tmp_path, **target.verified_with)
+    for number in (1, 3):
+        images = IMAGES[:number]
+        (found,) = run(images.numpy())
+        with torch.no_grad():
+            expected = model(images)
+        assert found.shape == expected.shape
+        scale = expected.abs().max()
+        torch.testing.assert_close(
+            torch.from_numpy(found) / scale, expected / scale, atol=target.tolerance, rtol=0
+        )
+
+
+@pytest.mark.parametrize("target", [ONNX, OPENVINO])
+def test_feature_maps_and_their_names(target, tmp_path) -> None:
+    model = FeatureMaps(classifier("affnet_et"))
+    names = tuple(f"features_{index}" for index in range(5))
+    target.write(network(model, names), tmp_path)
+    assert largest_difference(target, tmp_path, original(model, names), IMAGES) <= target.tolerance
+
+
+def test_onnx_names_and_metadata(tmp_path) -> None:
+    import onnx
+
+    ONNX.write(network(classifier("affnet_et")), tmp_path)
+    model = onnx.load(tmp_path / ONNX.file)
+    onnx.checker.check_model(model, full_check=True)
+    assert [one.name for one in model.graph.input] == ["image"]
+    assert [one.name for one in model.graph.output] == ["logits"]
+    assert [one.version for one in model.opset_import if one.domain == ""] == [20]
+    assert not any(node.metadata_props for node in model.graph.node)
+
+
+def test_an_unknown_target_is_one_sentence() -> None:
+    with pytest.raises(UserError, match="--target onx is not known: did you mean onnx"):
+        find_target("onx")
+
+
+def test_every_target_has_a_loader_of_its_own() -> None:
+    from spectralvision.export.assemble import STANDALONE
+
+    loaders = {path.stem.removeprefix("run_") for path in STANDALONE.glob("run_*.py")}
+    assert loaders <= set(TARGETS)
+    assert {"onnx", "openvino", "pt2", "executorch", "litert", "coreml", "ncnn"} <= loaders
