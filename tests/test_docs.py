@@ -27,7 +27,7 @@ CARD = "src/spectralvision/models/weights/affnet_et.cifar10.md"
 GUIDES = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs/guides").glob("*.md"))
 DOCUMENTS = ["README.md", "CONTRIBUTING.md", CARD, *GUIDES]
 VERB = r"(?:^|[\s'`/])spectralvision(?:\.cli)? ((?:%s)\b[^`'<>|&;#\n]*)"
-VERBS = "models|train|evaluate|predict|convert|benchmark|token-labels|push"
+VERBS = "models|train|evaluate|predict|convert|export|benchmark|token-labels|push"
 
 
 def blocks(language):

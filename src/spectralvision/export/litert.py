@@ -22,7 +22,15 @@ class LiteRt(Target):
         litert_torch.convert(network.module, (network.example,)).export(str(folder / self.file))
 
     def operators(self, folder: Path, network: Network) -> Counter[str]:
-        from ai_edge_litert.interpreter import Interpreter
+        from ai_edge_litert import schema_py_generated as schema
 
-        interpreter = Interpreter(str(folder / self.file))
-        return Counter(one["op_name"] for one in interpreter._get_ops_details())
+        names = {number: name for name, number in vars(schema.BuiltinOperator).items()}
+        model = schema.Model.GetRootAs((folder / self.file).read_bytes())
+        found: Counter[str] = Counter()
+        for index in range(model.SubgraphsLength()):
+            graph = model.Subgraphs(index)
+            for place in range(graph.OperatorsLength()):
+                code = model.OperatorCodes(graph.Operators(place).OpcodeIndex())
+                custom = code.CustomCode()
+                found[custom.decode() if custom else names[code.BuiltinCode()]] += 1
+        return found

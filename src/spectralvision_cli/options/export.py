@@ -19,9 +19,8 @@ class ExportOptions(VerbOptions):
     """
 
     examples: ClassVar[tuple[str, ...]] = (
-        "spectralvision export --model runs/photos-affnet_et --target onnx --out deploy",
-        "spectralvision export --model runs/photos-affnet_et --target openvino --out deploy-int8 "
-        "--int8 --data photos",
+        "spectralvision export --model runs/photos --target onnx --out deploy",
+        "spectralvision export --model RUN --target onnx --out DIR --int8 --data photos",
         "spectralvision export --model affnet_et.cifar10 --target web --out site",
     )
     groups: ClassVar[dict[str, tuple[str, ...]]] = {
