@@ -90,7 +90,7 @@ def test_a_folder_has_the_page_the_model_and_the_runtime(tmp_path, ort):
     for path in PAGE_FILES:
         assert (folder / path.relative_to(PAGE)).read_bytes() == path.read_bytes()
     about = read_json(folder / "model.json")
-    assert about == {**{"name": "affnet_et"}, **{k: FACTS[k] for k in FACTS if k != "model"}}
+    assert about == {"name": "affnet_et", **{k: FACTS[k] for k in FACTS if k != "model"}}
     for name, original in FILES.items():
         assert (folder / "ort" / name).read_bytes() == HEADER + original.encode()
 
@@ -100,6 +100,14 @@ def test_a_folder_has_the_page_the_model_and_the_runtime(tmp_path, ort):
     Web(folder / "ort").write_program(again, "classify", FACTS)
     for name in FILES:
         assert (again / "ort" / name).read_bytes() == (folder / "ort" / name).read_bytes()
+
+
+def test_the_page_does_not_show_where_a_run_was(tmp_path, ort):
+    run, folder = tmp_path / "runs" / "photos", tmp_path / "out"
+    run.mkdir(parents=True)
+    folder.mkdir()
+    Web(ort).write_program(folder, "classify", FACTS | {"model": f"{run}/"})
+    assert read_json(folder / "model.json")["name"] == "photos"
 
 
 def test_versions_are_those_of_the_files(ort):

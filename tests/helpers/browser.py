@@ -54,8 +54,15 @@ def open_browser() -> Iterator[Any]:
 
 
 @contextmanager
-def open_page(browser: Any, address: str, width: int = 1280) -> Iterator[Any]:
-    """Yield a page that reaches its own server only; fail if it tried another, or had an error."""
+def open_page(browser: Any, address: str, path: str = "", width: int = 1280) -> Iterator[Any]:
+    """Yield a page that reaches its own server only; fail if it tried another, or had an error.
+
+    Args:
+        browser: Of Playwright.
+        address: Of the server, or of a file.
+        path: Below it.
+        width: Of the window, in pixels.
+    """
     problems: list[str] = []
     context = browser.new_context(viewport={"width": width, "height": 800})
 
@@ -67,7 +74,7 @@ def open_page(browser: Any, address: str, width: int = 1280) -> Iterator[Any]:
     page = context.new_page()
     page.set_default_timeout(120_000)
     page.on("pageerror", lambda error: problems.append(str(error)))
-    page.goto(address)
+    page.goto(f"{address}{path}")
     yield page
     context.close()
     assert problems == []

@@ -150,7 +150,7 @@ class Target(ABC):
         """Return the end of the card: what the program does, and how to start it."""
         packages = " ".join(["numpy", "pillow", *self.run_packages])
         return (
-            f"`{SCRIPT}` does\nboth:\n\n    pip install {packages}\n    python {SCRIPT} PHOTO.jpg\n"
+            f"`{SCRIPT}` does both:\n\n    pip install {packages}\n    python {SCRIPT} PHOTO.jpg\n"
         )
 
     @abstractmethod

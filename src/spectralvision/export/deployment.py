@@ -119,7 +119,8 @@ def _card(deployable: Deployable, target: Target, name: str, facts: Mapping[str,
 |---|---|
 {table}
 
-`{CONFIG}` says how an image becomes the input, `{LABELS}` names the classes, and {target.usage()}"""
+`{CONFIG}` says how an image becomes the input, `{LABELS}` names the classes, and
+{target.usage()}"""
 
 
 def describe_comparison(facts: Mapping[str, Any]) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 from spectralvision.export.base import Runner
 from spectralvision.export.onnx import Onnx
 from spectralvision.export.ort_web import VERSION, copy_files, fetch_files, read_version
-from spectralvision.runs import UserError, write_json
+from spectralvision.runs import UserError, expand_user, write_json
 
 PAGE = Path(__file__).with_name("page")
 RUNTIME = "ort"
@@ -72,7 +72,7 @@ class Web(Onnx):
         # 1. The page
         shutil.copytree(PAGE, folder, dirs_exist_ok=True)
         names = ("file", "bytes", "int8", "weights")
-        about = {"name": facts["model"], **{name: facts[name] for name in names}}
+        about = {"name": _title(facts["model"]), **{name: facts[name] for name in names}}
         write_json(folder / FACTS, about)
 
         # 2. The runtime
@@ -85,9 +85,8 @@ class Web(Onnx):
         return f"python -m http.server {PORT} --directory {quote(folder)}"
 
     def usage(self) -> str:
-        return f"""`index.html`
-does both in a browser, without sending images anywhere. Serve this folder with any server of static
-files, such as
+        return f"""`index.html` does both in a browser, without sending images anywhere. Serve this folder
+with any server of static files, such as
 
     python -m http.server {PORT}
 
@@ -98,3 +97,9 @@ comparison above ran on onnxruntime for Python.
 `{RUNTIME}/` is onnxruntime-web, under the MIT license. A browser loads one of its two .wasm files:
 the smaller one for the CPU, the larger one for the GPU.
 """
+
+
+def _title(model: str) -> str:
+    """Return the name of a model that the page shows: without the path of a run folder."""
+    folder = expand_user(model)
+    return folder.resolve().name if folder.is_dir() else model
