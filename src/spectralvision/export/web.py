@@ -85,8 +85,8 @@ class Web(Onnx):
         return f"python -m http.server {PORT} --directory {quote(folder)}"
 
     def usage(self) -> str:
-        return f"""`index.html` does both in a browser, without sending images anywhere. Serve this folder
-with any server of static files, such as
+        return f"""`index.html` does both in a browser, without sending images anywhere.
+Serve this folder with any server of static files, such as
 
     python -m http.server {PORT}
 
