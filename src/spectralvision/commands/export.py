@@ -1,6 +1,5 @@
 """`spectralvision export`."""
 
-from shlex import quote
 from typing import Any, ClassVar
 
 from spectralvision.commands import Command, columns_of, print_line, require_train_packages
@@ -41,6 +40,7 @@ class Export(Command[ExportOptions]):
                 split=options.split,
                 columns=None if options.data is None else columns_of(options, options.model),
                 threads=options.threads,
+                ort_web=None if options.ort_web is None else expand_user(options.ort_web),
             )
         )
 
@@ -65,4 +65,4 @@ class Export(Command[ExportOptions]):
         print_line(f"compared {describe_comparison(result)}")
         if result["latency_ms"] is not None:
             print(f"latency  {result['latency_ms']:.1f} ms a batch on this machine")
-        print_line(f"next     python {quote(result['out'])}/run.py PHOTO.jpg")
+        print_line(f"next     {result['command']}")

@@ -1,28 +1,33 @@
 """What is exported, and what a runtime has to provide.
 
 A runtime is a file beside this one, a line in `registry.py`, and `standalone/run_NAME.py`, which
-loads what it has written. It takes a network, an example and names, and knows no task.
+loads what it has written (`web.py` brings a page instead). It takes a network, an example and
+names, and knows no task.
 """
 
 import sys
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
+from shlex import quote
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from spectralvision.runs import require_extra
+from spectralvision.export.assemble import assemble
+from spectralvision.runs import UserError, require_extra
 
 Runner = Callable[[np.ndarray], list[np.ndarray]]
 """(B, 3, H, W) float32 -> the outputs, in the order of their names."""
 INPUT = "image"
 """Name of the input."""
+SCRIPT = "run.py"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +93,21 @@ class Target(ABC):
         """Raise `UserError` if a package is missing."""
         require_extra(self.extra, *self.packages)
 
+    def check(self, output: str, batch: int | str) -> None:
+        """Check what the file should return, and its number of images or "dynamic".
+
+        Raises:
+            UserError: This runtime does not support it.
+        """
+        if batch == "dynamic" and not self.has_dynamic_batch:
+            raise UserError(
+                f"{self.title} has no batches of varying size: give --batch a number of images."
+            )
+
+    def versions(self) -> dict[str, str]:
+        """Return the version of each package that runs the file."""
+        return {name: version(name) for name in self.run_packages}
+
     def runs_here(self) -> bool:
         """Return whether this machine runs the file."""
         return self.runs_on in (None, sys.platform)
@@ -109,6 +129,29 @@ class Target(ABC):
         module = import_module(f"spectralvision.export.standalone.run_{self.name}")
         runner: Runner = module.load(folder, threads, **options)
         return runner
+
+    def write_program(self, folder: Path, script: str, facts: Mapping[str, Any]) -> None:
+        """Write what uses the file, here run.py.
+
+        Args:
+            folder: Of the file.
+            script: The file of `standalone/` that uses the outputs.
+            facts: The result of the command.
+        """
+        parts = ("prepare_image", f"run_{self.name}", script)
+        text = assemble(parts, f"Run {self.file} with {self.title}: python {SCRIPT} IMAGE ...")
+        (folder / SCRIPT).write_text(text, encoding="utf-8")
+
+    def command(self, folder: str) -> str:
+        """Return the shell command that uses a deployment folder."""
+        return f"python {quote(folder)}/{SCRIPT} PHOTO.jpg"
+
+    def usage(self) -> str:
+        """Return the end of the card: what the program does, and how to start it."""
+        packages = " ".join(["numpy", "pillow", *self.run_packages])
+        return (
+            f"`{SCRIPT}` does both:\n\n    pip install {packages}\n    python {SCRIPT} PHOTO.jpg\n"
+        )
 
     @abstractmethod
     def operators(self, folder: Path, network: Network) -> Counter[str]:

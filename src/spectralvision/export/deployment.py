@@ -1,4 +1,4 @@
-"""Write the files beside an exported model: how to prepare images, the classes, a card, run.py."""
+"""Write the files beside an exported model: its input, the classes, a card and a program."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +10,6 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from spectralvision.export.assemble import assemble
 from spectralvision.export.base import INPUT, Target
 from spectralvision.export.standalone.prepare_image import CONFIG, LABELS, prepare
 from spectralvision.runs import printable, write_json
@@ -19,7 +18,7 @@ from spectralvision.sharing.model_card import escape_markdown
 Output = Literal["auto", "logits", "probabilities", "features"]
 """What an exported file returns; auto: what the task's script works with."""
 Mode = Literal["crop", "stretch", "fit"]
-SCRIPT, CARD = "run.py", "README.md"
+CARD = "README.md"
 MAX_LISTED_OPERATORS = 12
 WITHOUT_CLASSES = ("boxes",)
 """Outputs in which no class is the largest."""
@@ -81,7 +80,7 @@ class Deployable:
 def write_deployment(
     folder: Path, deployable: Deployable, target: Target, name: str, facts: Mapping[str, Any]
 ) -> None:
-    """Write preprocess.json, labels.txt, run.py and README.md beside an exported file.
+    """Write preprocess.json, labels.txt, README.md and the program beside an exported file.
 
     Args:
         folder: Of the file.
@@ -93,15 +92,12 @@ def write_deployment(
     write_json(folder / CONFIG, deployable.config())
     labels = [" ".join(label.split()) for label in deployable.labels]
     (folder / LABELS).write_text("".join(f"{one}\n" for one in labels), encoding="utf-8")
-    parts = ("prepare_image", f"run_{target.name}", deployable.script)
-    script = assemble(parts, f"Run {target.file} with {target.title}: python run.py IMAGE ...")
-    (folder / SCRIPT).write_text(script, encoding="utf-8")
+    target.write_program(folder, deployable.script, facts)
     (folder / CARD).write_text(_card(deployable, target, name, facts), encoding="utf-8")
 
 
 def _card(deployable: Deployable, target: Target, name: str, facts: Mapping[str, Any]) -> str:
     height, width = deployable.size
-    packages = " ".join(["numpy", "pillow", *target.run_packages])
     rows = [
         ("model", escape_markdown(name)),
         ("file", f"`{target.file}`, {facts['bytes'] / 1e6:.1f} MB{', INT8' * facts['int8']}"),
@@ -123,12 +119,8 @@ def _card(deployable: Deployable, target: Target, name: str, facts: Mapping[str,
 |---|---|
 {table}
 
-`{CONFIG}` says how an image becomes the input, `{LABELS}` names the classes, and `{SCRIPT}` does
-both:
-
-    pip install {packages}
-    python {SCRIPT} PHOTO.jpg
-"""
+`{CONFIG}` says how an image becomes the input, `{LABELS}` names the classes, and
+{target.usage()}"""
 
 
 def describe_comparison(facts: Mapping[str, Any]) -> str:

@@ -8,11 +8,21 @@ from spectralvision.export.litert import LiteRt
 from spectralvision.export.ncnn import Ncnn
 from spectralvision.export.onnx import Onnx
 from spectralvision.export.openvino import OpenVino
+from spectralvision.export.web import Web
 from spectralvision.runs import UserError, suggest
 
 TARGETS: dict[str, Target] = {
     one.name: one
-    for one in (Onnx(), OpenVino(), AotInductor(), ExecuTorch(), LiteRt(), CoreMl(), Ncnn())
+    for one in (
+        Onnx(),
+        OpenVino(),
+        AotInductor(),
+        ExecuTorch(),
+        LiteRt(),
+        CoreMl(),
+        Ncnn(),
+        Web(),
+    )
 }
 
 

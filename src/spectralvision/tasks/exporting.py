@@ -1,7 +1,6 @@
 """Export a model of any task for a runtime: convert it, compare it, write a deployment folder."""
 
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -22,6 +21,7 @@ from spectralvision.export.prepare import prepare
 from spectralvision.export.quantize import NUM_CALIBRATION_IMAGES
 from spectralvision.export.registry import find_target
 from spectralvision.export.verify import NUM_IMAGES, Samples, smooth_images, verify
+from spectralvision.export.web import Web
 from spectralvision.export.write import new_folder, size_of, write
 from spectralvision.runs import MAX_COUNT, MAX_SIDE, UserError, check_ranges
 from spectralvision.tasks.base import Task
@@ -47,6 +47,7 @@ class ExportConfig:
         data: The data set to compare on; None: seeded smooth images.
         data_dir, split, columns: Of the data set.
         threads: For the latency; None: the runtime's own number.
+        ort_web: Folder with the files of onnxruntime-web, for the target web; None: fetched by npm.
     """
 
     model: str
@@ -62,6 +63,7 @@ class ExportConfig:
     split: str | None = None
     columns: Columns | None = None
     threads: int | None = None
+    ort_web: Path | None = None
 
 
 def export(config: ExportConfig) -> dict[str, Any]:
@@ -69,14 +71,15 @@ def export(config: ExportConfig) -> dict[str, Any]:
 
     Returns:
         model, target, out, file, bytes, int8, batch, size, outputs (name -> shape), operators
-        (name -> number), images (those compared), weights, versions, and the results of `verify`.
+        (name -> number), images (those compared), weights, versions, command (which uses it), and
+        the results of `verify`.
 
     Raises:
         UserError: The model, the size, the target or the data do not fit, the converter fails, or
             the file computes something else.
     """
     # 1. The target and the folder
-    target = find_target(config.target)
+    target = _find_target(config)
     _check(config, target)
 
     # 2. The model, and images in its size
@@ -114,12 +117,23 @@ def export(config: ExportConfig) -> dict[str, Any]:
             "operators": dict(target.operators(folder, prepared)),
             "images": samples.source,
             "weights": _describe_weights(config),
-            "versions": {name: version(name) for name in target.run_packages},
+            "versions": target.versions(),
+            "command": target.command(str(config.out)),
         }
         with show_status(f"Comparing with PyTorch on {target.title}"):
             facts |= verify(target, folder, original, samples, config.int8, config.threads)
         write_deployment(folder, deployable, target, config.model, facts)
     return facts
+
+
+def _find_target(config: ExportConfig) -> Target:
+    """Return the runtime."""
+    target = find_target(config.target)
+    if config.ort_web is None:
+        return target
+    if not isinstance(target, Web):
+        raise UserError(f"--ort-web is for --target web, not for {target.name}: leave it out.")
+    return Web(config.ort_web)
 
 
 def _check(config: ExportConfig, target: Target) -> None:
@@ -128,10 +142,7 @@ def _check(config: ExportConfig, target: Target) -> None:
     check_ranges({"batch": batch}, {"batch": (1, MAX_COUNT)})
     for side in config.size or ():
         check_ranges({"input_size": side}, {"input_size": (1, MAX_SIDE)})
-    if batch == "dynamic" and not target.has_dynamic_batch:
-        raise UserError(
-            f"{target.title} has no batches of varying size: give --batch a number of images."
-        )
+    target.check(config.output, batch)
     if config.int8 and not target.has_int8:
         raise UserError(f"--int8 is for the targets onnx, openvino and web, not for {target.name}.")
     if config.int8 and config.data is None:
