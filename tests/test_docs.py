@@ -17,6 +17,8 @@ from spectralvision.runs import write_json
 from spectralvision.tasks import registry
 from spectralvision.tasks.classification.config import ClassificationConfig
 from spectralvision.tasks.detection.config import DetectionConfig
+from spectralvision.tasks.exporting import ExportConfig
+from spectralvision.tasks.exporting import export as export_model
 from spectralvision.tasks.segmentation.config import SegmentationConfig
 from spectralvision.tasks.training_run import describe_config
 from tests.golden import rule
@@ -69,6 +71,10 @@ def folder(tmp_path_factory):
     image_folder(root / "photos/train", 4)
     picture("red", 0).save(root / "photo.jpg")
     torch.save({"state_dict": rule.state(rule.load("affnet_256")[1])}, root / "affnet.pt")
+    export = ExportConfig(
+        model=str(root / "runs/photos-affnet_et"), target="onnx", out=root / "deploy"
+    )
+    export_model(export)
     return root
 
 
