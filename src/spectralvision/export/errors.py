@@ -6,6 +6,8 @@ from spectralvision.export.base import Network, Target
 from spectralvision.runs import UserError
 
 MAX_CHARACTERS = 300
+SUMMARY = "Summary:"
+"""Before the short form of OpenVINO's messages."""
 OPERATOR = re.compile(r"\b(?:aten|torchvision|prims|quantized)[.:]+[\w.]+|\btorch\.ops\.[\w.]+")
 
 
@@ -14,7 +16,8 @@ def conversion_error(error: Exception, target: Target, network: Network) -> User
     cause: BaseException = error
     while cause.__cause__ is not None and str(cause.__cause__):
         cause = cause.__cause__
-    text = " ".join(str(cause).split()) or type(cause).__name__
+    words = str(cause).rpartition(SUMMARY)[2].replace("\n--", ";").strip("; ")
+    text = " ".join(words.split()) or type(cause).__name__
     if len(text) > MAX_CHARACTERS:
         text = f"{text[:MAX_CHARACTERS]} ..."
     place = _place_of(f"{error} {cause}", network)
@@ -32,7 +35,7 @@ def _place_of(text: str, network: Network) -> str | None:
     if not names:
         return None
     try:
-        nodes = network.export().graph.nodes
+        nodes = network.export().run_decompositions().graph.nodes
     except Exception:  # the message is that of the export itself
         return None
     for node in nodes:

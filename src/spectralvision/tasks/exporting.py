@@ -27,8 +27,8 @@ from spectralvision.runs import MAX_COUNT, MAX_SIDE, UserError, check_ranges
 from spectralvision.tasks.base import Task
 from spectralvision.tasks.registry import task_of
 
-MAX_INT8_IMAGES = 1000
-"""On which an INT8 file is compared with PyTorch."""
+MAX_INT8_IMAGES, MAX_INT8_BYTES = 1000, 2**28
+"""On which an INT8 file is compared with PyTorch; fewer where they are large."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,14 +206,20 @@ def _read_samples(
     if config.int8:
         data = task.match(data, model, config.model)
     split = config.split or data.held_out()
-    number = MAX_INT8_IMAGES if config.int8 else NUM_IMAGES
+    number = _count_int8_images(deployable.size) if config.int8 else NUM_IMAGES
     selected = _select(data.split(split), number, deployable, config)
     source = f"{len(selected.inputs)} images of {config.data}, {split}"
     if not config.int8:
         return Samples(selected.inputs, source)
     others = "train" if "train" in data.splits else split
-    calibration = _select(data.split(others), NUM_CALIBRATION_IMAGES, deployable, config)
+    number = min(number, NUM_CALIBRATION_IMAGES)
+    calibration = _select(data.split(others), number, deployable, config)
     return Samples(selected.inputs, source, selected.labels, calibration.inputs.numpy())
+
+
+def _count_int8_images(size: tuple[int, int]) -> int:
+    height, width = size
+    return max(1, min(MAX_INT8_IMAGES, MAX_INT8_BYTES // (3 * height * width * 4)))
 
 
 def _select(
