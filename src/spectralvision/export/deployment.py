@@ -130,7 +130,12 @@ def describe_comparison(facts: Mapping[str, Any]) -> str:
         return "not run: this machine does not have the runtime"
     if not facts["int8"]:
         largest = max(one["largest"] for one in differences.values())
-        return f"at most {largest:.1e} of the largest value apart, on {facts['images']}"
+        text = f"at most {largest:.1e} of the largest value apart, on {facts['images']}"
+        default = facts.get("default_precision")
+        if default is not None:
+            largest = max(one["largest"] for one in default.values())
+            text += f"; {largest:.1e} in the precision that the runtime chooses here"
+        return text
     agreement = min(
         one["agreement"] for name, one in differences.items() if name not in WITHOUT_CLASSES
     )

@@ -75,7 +75,8 @@ def verify(
     Returns:
         differences (output -> largest, relative to the largest value, and agreement of the largest
         class), latency_ms (the median for one batch); for INT8 of labeled images also accuracy and
-        accuracy_before. Nothing where this machine has no such runtime.
+        accuracy_before; for a runtime that may compute in fewer bits default_precision, the
+        differences then. Nothing where this machine has no such runtime.
 
     Raises:
         UserError: The file computes something else.
@@ -97,6 +98,11 @@ def verify(
         "differences": {one.output: one._asdict() for one in differences},
         "latency_ms": measure_latency(target.load(folder, threads), network.example.numpy()),
     }
+    if target.verified_with:
+        default = _run_batches(target.load(folder), inputs, size)
+        result["default_precision"] = {
+            one.output: one._asdict() for one in compare(network.outputs, expected, default)
+        }
     if samples.labels is not None and expected[0].ndim == 2:
         before, after = (_accuracy(one[0], samples.labels) for one in (expected, found))
         result |= {"accuracy_before": before, "accuracy": after}
