@@ -187,6 +187,7 @@ def measure(name: str, entry: Entry, data: Path, runs: Path, minutes: float) -> 
         for rate in RATES
     }
     rate = max(search, key=search.__getitem__)
+    searched = read_json(runs / f"{name}-{rate}" / "run.json")
 
     # 3. The run
     run = runs / name
@@ -204,8 +205,8 @@ def measure(name: str, entry: Entry, data: Path, runs: Path, minutes: float) -> 
         "val": val,
         "learning_rate": rate,
         "search": {str(one): value for one, value in search.items()},
-        "search_epochs": search_epochs,
-        "epochs": epochs,
+        "search_epochs": searched["config"]["epochs"],
+        "epochs": record["config"]["epochs"],
         "budget_minutes": None if entry.epochs else minutes,
         "minutes": round(record["results"]["seconds"] / 60, 1),
         "fields": entry.fields,
