@@ -155,9 +155,14 @@ def train(entry: Entry, run: Path, words: list[str]) -> float:
         command(entry, "train", "--resume", run)
     with (run / "metrics.csv").open() as lines:
         best = max(float(row[f"val_{entry.metric}"]) for row in csv.DictReader(lines))
-    minutes = read_json(run / "run.json")["results"]["seconds"] / 60
-    print(f"{run.name}: {best:.3f} on val in {minutes:.1f} minutes", flush=True)
+    print(f"{run.name}: {best:.3f} on val in {minutes_of(run):.1f} minutes", flush=True)
     return best
+
+
+def minutes_of(run: Path) -> float:
+    """Return the time of all epochs of a run, however often it was resumed."""
+    with (run / "metrics.csv").open() as lines:
+        return max(float(row["seconds"]) for row in csv.DictReader(lines)) / 60
 
 
 def evaluate(entry: Entry, run: Path, data: Path, *options: object) -> dict[str, Any]:
@@ -187,6 +192,7 @@ def measure(name: str, entry: Entry, data: Path, runs: Path, minutes: float) -> 
         for rate in RATES
     }
     rate = max(search, key=search.__getitem__)
+    searched = read_json(runs / f"{name}-{rate}" / "run.json")
 
     # 3. The run
     run = runs / name
@@ -204,10 +210,10 @@ def measure(name: str, entry: Entry, data: Path, runs: Path, minutes: float) -> 
         "val": val,
         "learning_rate": rate,
         "search": {str(one): value for one, value in search.items()},
-        "search_epochs": search_epochs,
-        "epochs": epochs,
+        "search_epochs": searched["config"]["epochs"],
+        "epochs": record["config"]["epochs"],
         "budget_minutes": None if entry.epochs else minutes,
-        "minutes": round(record["results"]["seconds"] / 60, 1),
+        "minutes": round(minutes_of(run), 1),
         "fields": entry.fields,
         "held_out": held_out | {"model": name},
         "views": views and views | {"model": name},
