@@ -13,6 +13,8 @@ FILTERS = {
     "bicubic": Image.Resampling.BICUBIC,
     "lanczos": Image.Resampling.LANCZOS,
 }
+FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TIFF", "WEBP")
+"""That are opened: Pillow's other readers may start programs or read other files."""
 CONFIG, LABELS = "preprocess.json", "labels.txt"
 
 
@@ -25,7 +27,7 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 def open_image(path: Any) -> Image.Image:
     """Return an image file upright and in RGB, transparent pixels white."""
-    with Image.open(path) as image:
+    with Image.open(path, formats=FORMATS) as image:
         upright = ImageOps.exif_transpose(image)
         if upright.mode in ("LA", "PA", "RGBA") or "transparency" in upright.info:
             white = Image.new("RGBA", upright.size, "white")
