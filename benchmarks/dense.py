@@ -6,9 +6,10 @@ Writes benchmarks/results/dense.json after each run.
 
 DATA has the folders camvid (images and masks, 240 x 180), bccd and dsb2018 (COCO annotations). For
 each entry of `ENTRIES` the learning rate is the best of three, each after a tenth of the budget;
-the epochs are as many as the budget allows at the speed that `--dry-run` measures. The best epoch
-is chosen on val, and the split that is reported is used once. Peers of a data set have the same
-settings. RUNS keeps the run folders: finished runs are not repeated, interrupted ones are resumed.
+the epochs are as many as the budget allows at the speed that `--dry-run` measures, or fixed by the
+entry. The best epoch is chosen on val, and the split that is reported is used once. Peers of a data
+set have the same settings. RUNS keeps the run folders: finished runs are not repeated, interrupted
+ones are resumed, both with the epochs that they were started with.
 
 The peer of bccd is torchvision's ssdlite320_mobilenet_v3_large, which `PEER` puts in place of ours.
 """
