@@ -34,7 +34,7 @@ test: setup
 
 test-slow: setup $(EXTRA_READY)
 	$(BIN)/python -m pytest -m "slow and not mobile" --durations=15
-	$(EXTRA)/python -m pytest -m mobile --durations=5
+	$(EXTRA)/python -m pytest -m mobile tests/export --durations=5
 
 # A second environment, for the runtimes of phones, whose packages are large.
 $(EXTRA_READY): requirements/extra.txt pyproject.toml $(READY)

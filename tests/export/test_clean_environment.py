@@ -33,7 +33,7 @@ def needs(target: str) -> list[pytest.MarkDecorator]:
 
 
 @pytest.mark.parametrize("target", [pytest.param(one, marks=needs(one)) for one in RUNTIMES])
-def test_run_py(target: str, tmp_path: Path) -> None:
+def test_run_py(target: str, tmp_path: Path, monkeypatch) -> None:
     # 1. An environment of its own, of the versions that are installed here
     uv = shutil.which("uv") or (str(UV) if UV.is_file() else None)
     if uv is None:
@@ -45,6 +45,7 @@ def test_run_py(target: str, tmp_path: Path) -> None:
         ["pip", "install", "--quiet", "--python", python, *packages],
     ):
         subprocess.run([uv, *words], check=True, timeout=300)
+    monkeypatch.delenv("PYTHONPATH", raising=False)
     assert subprocess.check_output([python, "-c", SHOW], text=True).strip() == "[]"
 
     # 2. The same output as here

@@ -7,6 +7,9 @@ from torch import nn
 import spectralvision as sv
 from spectralvision.export.base import Network
 from spectralvision.export.feature_maps import FeatureMaps
+from spectralvision.export.fixed_filter import AxisTransform
+from spectralvision.export.prepare import prepare
+from spectralvision.export.quantize import CONVOLUTIONS
 from spectralvision.export.registry import TARGETS, find_target
 from spectralvision.export.verify import smooth_images
 from spectralvision.runs import UserError
@@ -86,6 +89,53 @@ def test_onnx_names_and_metadata(tmp_path) -> None:
     assert [one.name for one in model.graph.output] == ["logits"]
     assert [one.version for one in model.opset_import if one.domain == ""] == [20]
     assert not any(node.metadata_props for node in model.graph.node)
+
+
+@pytest.mark.parametrize("target", [ONNX, OPENVINO])
+def test_maps_with_a_transform_for_each_axis(target, tmp_path) -> None:
+    size = (96, 160)
+    model, images = classifier("affnet_et"), smooth_images(size, 2)
+    prepared = network(model, size=size)
+    assert any(isinstance(one, AxisTransform) for one in prepared.module.modules())
+    target.write(prepared, tmp_path)
+    one = Network(module=model, example=images[:1], outputs=("logits",))
+    assert largest_difference(target, tmp_path, one, images) <= target.tolerance
+
+
+def test_openvino_int8_leaves_spectra_in_float(tmp_path) -> None:
+    import openvino
+
+    size = (96, 160)
+    model = classifier("affnet_et")
+    OPENVINO.write_int8(network(model, size=size), tmp_path, smooth_images(size, 4).numpy())
+    nodes = openvino.Core().read_model(tmp_path / OPENVINO.file).get_ops()
+    quantized = {
+        node.get_friendly_name()
+        for node in nodes
+        if node.get_type_name() in CONVOLUTIONS
+        and node.input_value(0).get_node().get_type_name() == "FakeQuantize"
+    }
+    convolutions = sum(isinstance(one, nn.Conv2d) for one in prepare(model, IMAGES).modules())
+    assert 0.8 * convolutions < len(quantized) <= convolutions
+
+
+@pytest.mark.parametrize("groups", [1, 4])
+@pytest.mark.parametrize("affine", [True, False])
+@pytest.mark.parametrize("is_dynamic", [True, False])
+def test_group_norm_is_one_node_and_its_affine_map_another(
+    groups: int, affine: bool, is_dynamic: bool, tmp_path
+) -> None:
+    norm = nn.GroupNorm(groups, 8, eps=0.01, affine=affine)
+    for parameter in norm.parameters():
+        nn.init.normal_(parameter)
+    module = nn.Sequential(nn.Conv2d(3, 8, 1), norm).eval()
+    one = network(module, is_dynamic=is_dynamic)
+    ONNX.write(one, tmp_path)
+    assert largest_difference(ONNX, tmp_path, original(module), IMAGES) <= ONNX.tolerance
+    operators = ONNX.operators(tmp_path, one)
+    assert operators["InstanceNormalization"] == 1
+    assert operators["BatchNormalization"] == affine
+    assert not operators["Mul"]
 
 
 def test_an_unknown_target_is_one_sentence() -> None:

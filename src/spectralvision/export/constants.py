@@ -1,8 +1,9 @@
-"""Weights of complex layers as real matrices, with rows and columns ordered (feature, part)."""
+"""Constant factors of spectral mixers, as real arrays."""
 
 import numpy as np
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from spectralvision.ops.complex_linear import stacked_bias, stacked_matrix
 
@@ -12,15 +13,40 @@ def to_float(values: np.ndarray) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(values)).float()
 
 
-def part_matrix(weight: Tensor) -> Tensor:
-    """Return (1, G, 2 O, 2 I) of a complex weight (2, G, I, O)."""
+def pointwise_weight(weight: Tensor) -> Tensor:
+    """Return a complex weight (2, G, I, O) as that of a 1x1 convolution with G groups.
+
+    Returns:
+        (2 G O, 2 I, 1, 1), channels ordered (group, feature, part).
+    """
     stacked = stacked_matrix(weight.detach())  # (G, 2 I, 2 O)
     groups, inputs, outputs = stacked.shape
     parts = stacked.view(groups, 2, inputs // 2, 2, outputs // 2)
-    return parts.permute(0, 4, 3, 2, 1).reshape(1, groups, outputs, inputs).contiguous()
+    return parts.permute(0, 4, 3, 2, 1).reshape(groups * outputs, inputs, 1, 1).contiguous()
 
 
-def part_bias(bias: Tensor) -> Tensor:
-    """Return (1, G, 2 O, 1) of a complex bias (2, G, O)."""
-    parts = stacked_bias(bias.detach()).unflatten(-1, (2, -1))  # (G, 1, 2, O)
-    return parts.transpose(-2, -1).reshape(1, len(parts), -1, 1).contiguous()
+def pointwise_bias(bias: Tensor) -> Tensor:
+    """Return (2 G O) of a complex bias (2, G, O), channels ordered (group, feature, part)."""
+    return stacked_bias(bias.detach()).unflatten(-1, (2, -1)).transpose(-2, -1).flatten()
+
+
+class LeftProduct(nn.Module):
+    """A constant matrix (M, K) times the last two axes of (..., K, N), which makes (..., M, N).
+
+    Attributes:
+        as_convolution: Compute it as a 1x1 convolution, which some runtimes do faster.
+    """
+
+    matrix: Tensor
+
+    def __init__(self, matrix: np.ndarray) -> None:
+        super().__init__()
+        self.register_buffer("matrix", to_float(matrix))
+        self.as_convolution = False
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.as_convolution:
+            return self.matrix @ x
+        maps = x.reshape(-1, x.shape[-2], 1, x.shape[-1])
+        y = F.conv2d(maps, self.matrix[..., None, None])
+        return y.reshape(*x.shape[:-2], *y.shape[1::2])

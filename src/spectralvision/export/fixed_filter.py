@@ -2,7 +2,7 @@
 
 The same function as `ops/adaptive_frequency.py`, in real products with constant matrices. The
 parts (re, im) of a channel's spectrum stand next to each other, so that no product needs a copy in
-another order, and no tensor has more than five axes:
+another order, and no tensor has more than four axes:
 
     z = F x                                               the spectrum, parts (re, im)        (1)
     m = softshrink(M2 act(M1 z + b1) + b2)                the mask                            (2)
@@ -10,7 +10,7 @@ another order, and no tensor has more than five axes:
     y = F' p + x                                                                              (4)
 
 F and F' are one matrix each for the smallest maps, else one along each axis. M and b are those of
-`ops/complex_linear.py`, with rows and columns ordered (feature, part) instead of (part, feature).
+`ops/complex_linear.py` as 1x1 convolutions, channels ordered (group, feature, part).
 Letters: B batch, C channels, G groups, H W rows and columns, U V frequencies, 2 = (re, im).
 """
 
@@ -18,9 +18,15 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from spectralvision.export.constants import part_bias, part_matrix, to_float
+from spectralvision.export.constants import (
+    LeftProduct,
+    pointwise_bias,
+    pointwise_weight,
+    to_float,
+)
 from spectralvision.mixers import AdaptiveFrequencyFilter
 from spectralvision.ops.fourier import inverse_along_rows, irfft2, rfft2, transform_along_rows
 
@@ -50,21 +56,21 @@ class FixedFilter(nn.Module):
             DenseTransform(size) if size[0] * size[1] <= DENSE_MAX_PIXELS else AxisTransform(size)
         )
         with torch.no_grad():
-            self.register_buffer("m1", part_matrix(module.w1))
-            self.register_buffer("b1", part_bias(module.b1))
-            self.register_buffer("m2", part_matrix(module.w2))
-            self.register_buffer("b2", part_bias(module.b2))
+            self.register_buffer("m1", pointwise_weight(module.w1))
+            self.register_buffer("b1", pointwise_bias(module.b1))
+            self.register_buffer("m2", pointwise_weight(module.w2))
+            self.register_buffer("b2", pointwise_bias(module.b2))
 
     def forward(self, x: Tensor) -> Tensor:
         batch, channels = x.shape[:2]
-        z = self.transform.forward(x)  # (1): (B, C, 2, U V)
-        m = z.reshape(batch, self.groups, -1, z.shape[-1])  # (B, G, 2 C / G, U V)
-        m = self.act(self.m1 @ m + self.b1)
-        m = self.m2 @ m + self.b2
+        z = self.transform.forward(x)  # (1): (B, C, 2 U V)
+        m = z.reshape(batch, 2 * channels, self.size[0], -1)  # (B, 2 C, U, V)
+        m = self.act(F.conv2d(m, self.m1, self.b1, groups=self.groups))
+        m = F.conv2d(m, self.m2, self.b2, groups=self.groups)
         m = m - m.clamp(-self.threshold, self.threshold)  # (2)
-        m_re, m_im = m.reshape(batch, channels, 2, -1).unbind(2)
-        z_re, z_im = z.unbind(2)
-        p = torch.stack([m_re * z_re - m_im * z_im, m_re * z_im + m_im * z_re], dim=2)  # (3)
+        m_re, m_im = m.reshape(batch, channels, -1).chunk(2, dim=2)
+        z_re, z_im = z.chunk(2, dim=2)
+        p = torch.cat([m_re * z_re - m_im * z_im, m_re * z_im + m_im * z_re], dim=2)  # (3)
         y = self.transform.inverse(p)
         return y + x if self.inner_skip else y  # (4)
 
@@ -88,18 +94,16 @@ class DenseTransform(nn.Module):
         self.register_buffer("back", inverse.flatten(1).float())
 
     def forward(self, x: Tensor) -> Tensor:
-        return (x.flatten(2) @ self.matrix).unflatten(2, (2, -1))
+        return x.flatten(2) @ self.matrix
 
     def inverse(self, p: Tensor) -> Tensor:
-        return (p.flatten(2) @ self.back).unflatten(2, self.size)
+        return (p @ self.back).unflatten(2, self.size)
 
 
 class AxisTransform(nn.Module):
     """A product along W, and one along H with (row, part) as one axis."""
 
     rows: Tensor
-    columns: Tensor
-    columns_back: Tensor
     rows_back: Tensor
 
     def __init__(self, size: tuple[int, int]) -> None:
@@ -108,18 +112,18 @@ class AxisTransform(nn.Module):
         along_rows, rows_back = transform_along_rows(width), inverse_along_rows(width)
         along_columns = _along_columns(height)
         self.register_buffer("rows", to_float(along_rows.reshape(width, -1)))  # (W, 2 V)
-        self.register_buffer("columns", to_float(along_columns))  # (2 U, 2 H)
-        self.register_buffer("columns_back", to_float(along_columns.T))
+        self.columns = LeftProduct(along_columns)  # (2 U, 2 H)
+        self.columns_back = LeftProduct(along_columns.T)
         self.register_buffer("rows_back", to_float(rows_back.reshape(-1, width)))  # (2 V, W)
 
     def forward(self, x: Tensor) -> Tensor:
         half = self.size[1] // 2 + 1
         t = (x @ self.rows).reshape(*x.shape[:2], -1, half)  # rows (h, part)
-        return (self.columns @ t).reshape(*x.shape[:2], 2, -1)  # rows (part, u)
+        return self.columns(t).flatten(2)  # (part, u, v)
 
     def inverse(self, p: Tensor) -> Tensor:
         half = self.size[1] // 2 + 1
-        y = self.columns_back @ p.reshape(*p.shape[:2], -1, half)
+        y = self.columns_back(p.reshape(*p.shape[:2], -1, half))
         return y.reshape(*p.shape[:2], self.size[0], 2 * half) @ self.rows_back
 
 

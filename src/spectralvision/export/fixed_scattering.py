@@ -11,9 +11,15 @@ Letters: B batch, C channels, G groups, H W rows and columns, h w = H/2 W/2, K =
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from spectralvision.export.constants import part_bias, part_matrix, to_float
+from spectralvision.export.constants import (
+    LeftProduct,
+    pointwise_bias,
+    pointwise_weight,
+    to_float,
+)
 from spectralvision.mixers import ScatteringMixer
 from spectralvision.ops.dtcwt_matrices import (
     HIGH,
@@ -39,12 +45,6 @@ class FixedScattering(nn.Module):
 
     split_low: Tensor
     split_high: Tensor
-    low_rows: Tensor
-    outer: Tensor
-    inner: Tensor
-    outer_back: Tensor
-    inner_back: Tensor
-    low_rows_back: Tensor
     join_low: Tensor
     join_high: Tensor
     gain: Tensor
@@ -63,7 +63,19 @@ class FixedScattering(nn.Module):
         self.mixing, self.size, self.groups = module.mixing, size, module.groups
         self.conv = module.conv if module.mixing == "channel_token" else None
         self.half_size: tuple[int, int] = (-(-size[0] // 2), -(-size[1] // 2))
-        for name, values in _tables(size).items():
+        (rows, rows_back), (columns, columns_back) = (_matrices(side) for side in size)
+        self.low_rows = LeftProduct(rows[LOW])
+        self.outer = LeftProduct(outer_rows(rows))
+        self.inner = LeftProduct(inner_rows(rows))
+        self.outer_back = LeftProduct(outer_rows(rows_back.transpose(0, 2, 1)).T)
+        self.inner_back = LeftProduct(inner_rows(rows_back.transpose(0, 2, 1)).T)
+        self.low_rows_back = LeftProduct(rows_back[LOW])
+        for name, values in {
+            "split_low": order_by_parity(columns[LOW]).T,
+            "split_high": order_by_parity(columns[HIGH]).T,
+            "join_low": order_by_parity(columns_back[LOW].T),
+            "join_high": order_by_parity(columns_back[HIGH].T),
+        }.items():
             self.register_buffer(name, to_float(values))
         with torch.no_grad():
             weights = module.weights_for(size)
@@ -71,8 +83,8 @@ class FixedScattering(nn.Module):
             self.register_buffer("gain", gain.contiguous())  # columns (parity, w)
             for name in ("1", "2"):
                 weight, bias = getattr(module, f"w{name}"), getattr(module, f"b{name}")
-                self.register_buffer(f"m{name}", part_matrix(weight))
-                self.register_buffer(f"b{name}", part_bias(bias))
+                self.register_buffer(f"m{name}", pointwise_weight(weight))
+                self.register_buffer(f"b{name}", pointwise_bias(bias))
             if self.conv is not None:
                 re, im = _row_matrix(weights["v1"]).chunk(2, dim=1)
                 self.register_buffer("v1_re", re.contiguous())
@@ -95,15 +107,16 @@ class FixedScattering(nn.Module):
 
         # (1): columns (parity, w), then rows (part, orientation, h) of what is read as 2 H rows
         low_columns, high_columns = x @ self.split_low, x @ self.split_high
-        low = self.low_rows @ low_columns
-        outer = self.outer @ low_columns.reshape(batch, channels, -1, w)
-        inner = self.inner @ high_columns.reshape(batch, channels, -1, w)
+        low = self.low_rows(low_columns)
+        outer = self.outer(low_columns.reshape(batch, channels, -1, w))
+        inner = self.inner(high_columns.reshape(batch, channels, -1, w))
         parts = [one.reshape(batch * channels, 2, -1, h * w) for one in (outer, inner)]
         d = torch.cat(parts, dim=2)  # (B C, 2, K, h w)
 
         low = low * self.gain  # (2)
-        d = d.reshape(batch, self.groups, -1, (OUTER + INNER) * h * w)
-        d = self.m2 @ (self.m1 @ d + self.b1).relu() + self.b2  # (3)
+        d = d.reshape(batch, 2 * channels, OUTER + INNER, h * w)
+        d = F.conv2d(d, self.m1, self.b1, groups=self.groups).relu()
+        d = F.conv2d(d, self.m2, self.b2, groups=self.groups)  # (3)
         d = d.reshape(batch * channels, 2, OUTER + INNER, h * w)
         if self.conv is not None:
             re, im = (one.reshape(-1, h, w).transpose(0, 1) for one in d.unbind(1))
@@ -116,27 +129,10 @@ class FixedScattering(nn.Module):
         # (5)
         shape = (batch, channels, -1, w)
         outer, inner = (one.reshape(shape) for one in d.split([OUTER, INNER], dim=2))
-        low_columns = (self.outer_back @ outer).reshape(*x.shape[:3], 2 * w)
-        low_columns = low_columns + self.low_rows_back @ low
-        high_columns = (self.inner_back @ inner).reshape(*x.shape[:3], 2 * w)
+        low_columns = self.outer_back(outer).reshape(*x.shape[:3], 2 * w)
+        low_columns = low_columns + self.low_rows_back(low)
+        high_columns = self.inner_back(inner).reshape(*x.shape[:3], 2 * w)
         return low_columns @ self.join_low + high_columns @ self.join_high
-
-
-def _tables(size: tuple[int, int]) -> dict[str, np.ndarray]:
-    """Return the constant matrices of (1) and (5)."""
-    (rows, rows_back), (columns, columns_back) = (_matrices(side) for side in size)
-    return {
-        "split_low": order_by_parity(columns[LOW]).T,
-        "split_high": order_by_parity(columns[HIGH]).T,
-        "low_rows": rows[LOW],
-        "outer": outer_rows(rows),
-        "inner": inner_rows(rows),
-        "outer_back": outer_rows(rows_back.transpose(0, 2, 1)).T,
-        "inner_back": inner_rows(rows_back.transpose(0, 2, 1)).T,
-        "low_rows_back": rows_back[LOW],
-        "join_low": order_by_parity(columns_back[LOW].T),
-        "join_high": order_by_parity(columns_back[HIGH].T),
-    }
 
 
 def _matrices(side: int) -> tuple[np.ndarray, np.ndarray]:

@@ -39,13 +39,14 @@ class Onnx(Target):
             input_names=[INPUT],
             output_names=list(network.outputs),
             external_data=False,
+            custom_translation_table={torch.ops.aten.group_norm.default: _group_norm},
             verbose=False,
         )
         _strip(folder / self.file)
 
     def write_int8(self, network: Network, folder: Path, images: np.ndarray) -> None:
         self.write(network, folder)
-        quantize_onnx(folder / self.file, images, spectral_modules(network.module))
+        quantize_onnx(folder / self.file, images, tuple(spectral_modules(network.module)))
 
     def operators(self, folder: Path, network: Network) -> Counter[str]:
         import onnx
@@ -57,6 +58,31 @@ class Onnx(Target):
             for part in parts
             for node in _nodes(part)
         )
+
+
+def _group_norm(
+    x: Any,
+    num_groups: int,
+    weight: Any = None,
+    bias: Any = None,
+    eps: float = 1e-5,
+    cudnn_enabled: bool = True,
+) -> Any:
+    """Translate a group norm, with scale and shift as one node, which is faster than two."""
+    from onnxscript import opset20 as op
+
+    def constant(value: float, length: int) -> Any:
+        return op.Constant(value_floats=[float(value)] * length)
+
+    groups = op.Reshape(x, op.Constant(value_ints=[0, num_groups, -1]))
+    scale, shift = constant(1, num_groups), constant(0, num_groups)
+    y = op.InstanceNormalization(groups, scale, shift, epsilon=eps)
+    shape: Any = op.Shape(x)
+    y = op.Reshape(y, shape)
+    if weight is None:
+        return y
+    mean, variance = constant(0, x.shape[1]), constant(1, x.shape[1])
+    return op.BatchNormalization(y, weight, bias, mean, variance, epsilon=0.0)
 
 
 def _strip(path: Path) -> None:

@@ -1,12 +1,16 @@
 """OpenVINO's intermediate representation."""
 
 from collections import Counter
+from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
 from spectralvision.export.base import INPUT, Network, Target
+from spectralvision.export.constants import LeftProduct
+from spectralvision.export.prepare import spectral_modules
 from spectralvision.export.quantize import quantize_openvino
 
 
@@ -31,7 +35,8 @@ class OpenVino(Target):
     def write_int8(self, network: Network, folder: Path, images: np.ndarray) -> None:
         import openvino
 
-        model = quantize_openvino(_convert(network), images)
+        spectral = spectral_modules(network.module).values()
+        model = quantize_openvino(_convert(network), images, spectral)
         openvino.save_model(model, folder / self.file, compress_to_fp16=False)
 
     def operators(self, folder: Path, network: Network) -> Counter[str]:
@@ -45,6 +50,11 @@ def _convert(network: Network) -> Any:
     """Return the model of OpenVINO, with the names of the input and the outputs."""
     import openvino
 
+    network = replace(network, module=deepcopy(network.module))
+    for module in network.module.modules():
+        if isinstance(module, LeftProduct):
+            # A product with a constant on the left is computed in float32 at any precision
+            module.as_convolution = True
     model = openvino.convert_model(network.export())
     # Conversion leaves all sizes open
     batch = -1 if network.is_dynamic else len(network.example)

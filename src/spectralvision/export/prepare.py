@@ -59,7 +59,7 @@ def _map_sizes(module: nn.Module, example: Tensor) -> dict[str, Size]:
     return sizes
 
 
-def spectral_modules(module: nn.Module) -> tuple[str, ...]:
-    """Return the names of the modules of a prepared network that compute spectra."""
+def spectral_modules(module: nn.Module) -> dict[str, nn.Module]:
+    """Return the modules of a prepared network that compute spectra, by name."""
     kinds = tuple(FIXED.values())
-    return tuple(name for name, one in module.named_modules() if isinstance(one, kinds))
+    return {name: one for name, one in module.named_modules() if isinstance(one, kinds)}

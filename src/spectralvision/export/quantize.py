@@ -10,12 +10,13 @@ Weights have a scale per output channel, activations one per tensor, calibrated 
 also corrects biases for the mean error that rounded weights cause on them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from spectralvision.export.base import INPUT
 
@@ -26,6 +27,7 @@ QUANTIZED = ("Conv", "Gemm", "MatMul")
 """Operators of ONNX with weights."""
 FLOAT_PRODUCTS = r".*aten\.(mm|bmm|baddbmm|matmul|scaled_dot_product_attention)\.default.*"
 """Names of products in OpenVINO that are no linear layers."""
+CONVOLUTIONS = ("Convolution", "GroupConvolution")
 
 
 def quantize_onnx(path: Path, images: np.ndarray, spectral: tuple[str, ...]) -> None:
@@ -125,20 +127,31 @@ class _Reader:
         return None if image is None else {INPUT: image[None]}
 
 
-def quantize_openvino(model: Any, images: np.ndarray) -> Any:
+def quantize_openvino(model: Any, images: np.ndarray, spectral: Iterable[nn.Module]) -> Any:
     """Return a model of OpenVINO quantized by NNCF.
 
     Args:
         model: In float32.
         images: (N, 3, H, W) for calibration.
+        spectral: The modules that compute spectra.
     """
     import nncf
 
+    # The model does not keep the names of weights
+    weights = {one.numpy().tobytes() for module in spectral for one in module.buffers()}
+    convolutions = [
+        node.get_friendly_name()
+        for node in model.get_ops()
+        if node.get_type_name() in CONVOLUTIONS
+        and node.input_value(1).get_node().data.tobytes() in weights
+    ]
     return nncf.quantize(
         model,
         nncf.Dataset([image[None] for image in images]),
         preset=nncf.QuantizationPreset.MIXED,
         subset_size=len(images),
         fast_bias_correction=False,
-        ignored_scope=nncf.IgnoredScope(patterns=[FLOAT_PRODUCTS], validate=False),
+        ignored_scope=nncf.IgnoredScope(
+            names=convolutions, patterns=[FLOAT_PRODUCTS], validate=False
+        ),
     )
