@@ -77,8 +77,7 @@ def _group_norm(
     groups = op.Reshape(x, op.Constant(value_ints=[0, num_groups, -1]))
     scale, shift = constant(1, num_groups), constant(0, num_groups)
     y = op.InstanceNormalization(groups, scale, shift, epsilon=eps)
-    shape: Any = op.Shape(x)
-    y = op.Reshape(y, shape)
+    y = op.Reshape(y, op.Constant(value_ints=[0, *x.shape[1:]]))
     if weight is None:
         return y
     mean, variance = constant(0, x.shape[1]), constant(1, x.shape[1])
