@@ -67,7 +67,7 @@ LATENCY = (
 MOBILE = (
     Row("affnet", ("litert",), "mobilevit_s", ("litert",), 1.0),
     Row("affnet", ("executorch",), "mobilevit_s", ("executorch",), 1.0),
-    Row("affnet", ("ncnn",), "mobilevit_s", ("ncnn",), None),
+    Row("affnet", ("ncnn",), "repvit_m1_1", ("ncnn",), None),
 )
 
 
@@ -193,19 +193,30 @@ def int8(cifar10: Path, rounds: int) -> dict[str, Any]:
                 out = folder / f"affnet-{target}-{kind}"
                 out.mkdir()
                 write(TARGETS[target], network, out, images.numpy() if kind == "int8" else None)
-                run = TARGETS[target].load(out, THREADS)
-                runs[target, kind] = lambda run=run: run(images[:1].numpy())
                 sizes[target, kind] = size_of(out)
+            for kind, file, options in (
+                ("float32", "float32", TARGETS[target].verified_with),
+                ("default precision", "float32", {}),
+                ("int8", "int8", {}),
+            ):
+                run = TARGETS[target].load(folder / f"affnet-{target}-{file}", THREADS, **options)
+                runs[target, kind] = lambda run=run: run(images[:1].numpy())
         seconds = time_rounds(runs, rounds)
         for target in ("onnx", "openvino"):
-            pairs = zip(seconds[target, "int8"], seconds[target, "float32"], strict=True)
+            times = {kind: one for (name, kind), one in seconds.items() if name == target}
+            ratios = {
+                kind: statistics.median(
+                    one / other for one, other in zip(times["int8"], times[kind], strict=True)
+                )
+                for kind in times
+            }
             row = {
                 "target": target,
                 "milliseconds": {
-                    kind: round(1e3 * statistics.median(seconds[target, kind]), 2)
-                    for kind in ("float32", "int8")
+                    kind: round(1e3 * statistics.median(one), 2) for kind, one in times.items()
                 },
-                "ratio": round(statistics.median(one / other for one, other in pairs), 3),
+                "ratio": round(ratios["float32"], 3),
+                "ratio_to_default_precision": round(ratios["default precision"], 3),
                 "size_ratio": round(sizes[target, "int8"] / sizes[target, "float32"], 3),
             }
             print(row, flush=True)

@@ -253,6 +253,13 @@ def test_the_accuracies_on_their_page_are_those_of_the_results():
     assert between("docs/guides/accuracy.md", BEGIN, END) == tables(rows)
 
 
+def test_the_latencies_are_those_of_the_results():
+    from benchmarks.deploy_page import BEGIN, END, RESULTS, tables
+
+    text = between("docs/guides/export.md", BEGIN, END)
+    assert text == tables(json.loads(RESULTS.read_text())), "run `python benchmarks/deploy_page.py`"
+
+
 def test_the_accuracies_in_the_text_are_those_of_the_results():
     rows = json.loads((ROOT / "benchmarks/results/accuracy.json").read_text())["rows"]
     top1 = {row["model"]: row["test_top1"] for row in rows}

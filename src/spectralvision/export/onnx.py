@@ -69,7 +69,9 @@ def _group_norm(
     cudnn_enabled: bool = True,
 ) -> Any:
     """Translate a group norm, with scale and shift as one node, which is faster than two."""
-    from onnxscript import opset20 as op
+    from onnxscript import opset20
+
+    op: Any = opset20
 
     def constant(value: float, length: int) -> Any:
         return op.Constant(value_floats=[float(value)] * length)

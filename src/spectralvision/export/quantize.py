@@ -128,7 +128,7 @@ class _Reader:
 
 
 def quantize_openvino(model: Any, images: np.ndarray, spectral: Iterable[nn.Module]) -> Any:
-    """Return a model of OpenVINO quantized by NNCF.
+    """Return a model of OpenVINO quantized by NNCF, with the constants of spectra in 16 bits.
 
     Args:
         model: In float32.
@@ -136,16 +136,17 @@ def quantize_openvino(model: Any, images: np.ndarray, spectral: Iterable[nn.Modu
         spectral: The modules that compute spectra.
     """
     import nncf
+    from openvino import opset13
 
-    # The model does not keep the names of weights
-    weights = {one.numpy().tobytes() for module in spectral for one in module.buffers()}
+    # The model does not keep the names of constants
+    values = {one.numpy().tobytes() for module in spectral for one in module.buffers()}
     convolutions = [
-        node.get_friendly_name()
-        for node in model.get_ops()
-        if node.get_type_name() in CONVOLUTIONS
-        and node.input_value(1).get_node().data.tobytes() in weights
+        user.get_node().get_friendly_name()
+        for constant in _find_constants(model, values)
+        for user in constant.output(0).get_target_inputs()
+        if user.get_node().get_type_name() in CONVOLUTIONS
     ]
-    return nncf.quantize(
+    model = nncf.quantize(
         model,
         nncf.Dataset([image[None] for image in images]),
         preset=nncf.QuantizationPreset.MIXED,
@@ -155,3 +156,16 @@ def quantize_openvino(model: Any, images: np.ndarray, spectral: Iterable[nn.Modu
             names=convolutions, patterns=[FLOAT_PRODUCTS], validate=False
         ),
     )
+    for constant in _find_constants(model, values):
+        half = opset13.constant(constant.data.astype(np.float16))
+        constant.output(0).replace(opset13.convert(half, "f32").output(0))
+    return model
+
+
+def _find_constants(model: Any, values: set[bytes]) -> list[Any]:
+    """Return the constants of a model of OpenVINO that have one of some values."""
+    return [
+        node
+        for node in model.get_ops()
+        if node.get_type_name() == "Constant" and node.data.tobytes() in values
+    ]
