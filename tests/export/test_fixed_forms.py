@@ -1,11 +1,13 @@
 """The forms of the mixers for maps of one size, against the mixers."""
 
+from typing import get_args
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
-from spectralvision.export.constants import LeftProduct
+from spectralvision.export.constants import LeftProduct, ProductForm
 from spectralvision.export.fixed_filter import DENSE_MAX_PIXELS, FixedFilter
 from spectralvision.export.fixed_scattering import FixedScattering
 from spectralvision.mixers import AdaptiveFrequencyFilter, ScatteringMixer
@@ -38,12 +40,11 @@ def test_filter(size: tuple[int, int], options: dict) -> None:
     assert (expected - x).abs().mean() > 0.05  # the threshold leaves something
 
 
-def test_a_product_as_a_convolution() -> None:
-    product, x = LeftProduct(np.random.default_rng(0).normal(size=(5, 7))), torch.randn(2, 3, 7, 4)
-    expected = product(x)
-    torch.testing.assert_close(expected, product.matrix @ x)
-    product.as_convolution = True
-    torch.testing.assert_close(product(x), expected)
+@pytest.mark.parametrize("form", get_args(ProductForm))
+def test_forms_of_a_product(form: ProductForm) -> None:
+    matrix, x = np.random.default_rng(0).normal(size=(5, 7)), torch.randn(2, 3, 7, 4)
+    expected = torch.einsum("mk,bckn->bcmn", torch.from_numpy(matrix), x.double()).float()
+    torch.testing.assert_close(LeftProduct(matrix, form)(x), expected)
 
 
 def test_both_transforms_are_tested() -> None:

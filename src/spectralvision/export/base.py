@@ -9,7 +9,8 @@ import sys
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, replace
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
@@ -21,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from spectralvision.export.assemble import assemble
+from spectralvision.export.constants import LeftProduct, ProductForm
 from spectralvision.runs import UserError, require_extra
 
 Runner = Callable[[np.ndarray], list[np.ndarray]]
@@ -53,6 +55,14 @@ class Network:
             found = self.module(images)
         found = (found,) if isinstance(found, Tensor) else found
         return [one.numpy() for one in found]
+
+    def with_products(self, form: ProductForm) -> "Network":
+        """Return a copy in which products with constants on the left have another form."""
+        module = deepcopy(self.module)
+        for one in module.modules():
+            if isinstance(one, LeftProduct):
+                one.form = form
+        return replace(self, module=module)
 
     def export(self) -> torch.export.ExportedProgram:
         """Return the program of `torch.export`."""

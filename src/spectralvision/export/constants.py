@@ -1,11 +1,15 @@
 """Constant factors of spectral mixers, as real arrays."""
 
+from typing import Literal
+
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from spectralvision.ops.complex_linear import stacked_bias, stacked_matrix
+
+ProductForm = Literal["left", "right", "convolution"]
 
 
 def to_float(values: np.ndarray) -> Tensor:
@@ -34,19 +38,23 @@ class LeftProduct(nn.Module):
     """A constant matrix (M, K) times the last two axes of (..., K, N), which makes (..., M, N).
 
     Attributes:
-        as_convolution: Compute it as a 1x1 convolution, which some runtimes do faster.
+        form: How it is computed; which is fastest depends on the runtime. "left" is the product
+            itself, "right" one with the transposed matrix on the right, and "convolution" one of
+            K channels with a 1x1 kernel.
     """
 
     matrix: Tensor
 
-    def __init__(self, matrix: np.ndarray) -> None:
+    def __init__(self, matrix: np.ndarray, form: ProductForm = "left") -> None:
         super().__init__()
         self.register_buffer("matrix", to_float(matrix))
-        self.as_convolution = False
+        self.form = form
 
     def forward(self, x: Tensor) -> Tensor:
-        if not self.as_convolution:
+        if self.form == "left":
             return self.matrix @ x
+        if self.form == "right":
+            return F.linear(x.transpose(-2, -1), self.matrix).transpose(-2, -1)
         maps = x.reshape(-1, x.shape[-2], 1, x.shape[-1])
         y = F.conv2d(maps, self.matrix[..., None, None])
         return y.reshape(*x.shape[:-2], *y.shape[1::2])

@@ -22,7 +22,8 @@ class ExecuTorch(Target):
         from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
         from executorch.exir import to_edge_transform_and_lower
 
-        edge = to_edge_transform_and_lower(network.export(), partitioner=[XnnpackPartitioner()])
+        program = network.with_products("right").export()
+        edge = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()])
         (folder / self.file).write_bytes(edge.to_executorch().buffer)
 
     def operators(self, folder: Path, network: Network) -> Counter[str]:

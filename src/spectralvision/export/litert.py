@@ -19,7 +19,8 @@ class LiteRt(Target):
     def write(self, network: Network, folder: Path) -> None:
         import litert_torch
 
-        litert_torch.convert(network.module, (network.example,)).export(str(folder / self.file))
+        module = network.with_products("right").module
+        litert_torch.convert(module, (network.example,)).export(str(folder / self.file))
 
     def operators(self, folder: Path, network: Network) -> Counter[str]:
         from ai_edge_litert import schema_py_generated as schema

@@ -1,15 +1,12 @@
 """OpenVINO's intermediate representation."""
 
 from collections import Counter
-from copy import deepcopy
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
 from spectralvision.export.base import INPUT, Network, Target
-from spectralvision.export.constants import LeftProduct
 from spectralvision.export.prepare import spectral_modules
 from spectralvision.export.quantize import quantize_openvino
 
@@ -50,12 +47,8 @@ def _convert(network: Network) -> Any:
     """Return the model of OpenVINO, with the names of the input and the outputs."""
     import openvino
 
-    network = replace(network, module=deepcopy(network.module))
-    for module in network.module.modules():
-        if isinstance(module, LeftProduct):
-            # A product with a constant on the left is computed in float32 at any precision
-            module.as_convolution = True
-    model = openvino.convert_model(network.export())
+    # A product with a constant on the left would be computed in float32 at any precision
+    model = openvino.convert_model(network.with_products("convolution").export())
     # Conversion leaves all sizes open
     batch = -1 if network.is_dynamic else len(network.example)
     model.reshape([batch, *network.example.shape[1:]])
