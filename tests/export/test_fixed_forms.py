@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from spectralvision.export.constants import LeftProduct, ProductForm
+from spectralvision.export.constants import AxisProduct, ProductForm
 from spectralvision.export.fixed_filter import DENSE_MAX_PIXELS, FixedFilter
 from spectralvision.export.fixed_scattering import FixedScattering
 from spectralvision.mixers import AdaptiveFrequencyFilter, ScatteringMixer
@@ -41,10 +41,14 @@ def test_filter(size: tuple[int, int], options: dict) -> None:
 
 
 @pytest.mark.parametrize("form", get_args(ProductForm))
-def test_forms_of_a_product(form: ProductForm) -> None:
-    matrix, x = np.random.default_rng(0).normal(size=(5, 7)), torch.randn(2, 3, 7, 4)
-    expected = torch.einsum("mk,bckn->bcmn", torch.from_numpy(matrix), x.double()).float()
-    torch.testing.assert_close(LeftProduct(matrix, form)(x), expected)
+@pytest.mark.parametrize(("axis", "sum_over"), [(2, "mk,bckw->bcmw"), (3, "km,bchk->bchm")])
+def test_forms_of_a_product(form: ProductForm, axis: int, sum_over: str) -> None:
+    matrix = np.random.default_rng(0).normal(size=(5, 7) if axis == 2 else (7, 5))
+    x = torch.randn(2, 3, 7, 7)
+    product = AxisProduct(matrix, axis)
+    product.form = form
+    expected = torch.einsum(sum_over, torch.from_numpy(matrix), x.double()).float()
+    torch.testing.assert_close(product(x), expected)
 
 
 def test_both_transforms_are_tested() -> None:

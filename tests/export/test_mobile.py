@@ -8,11 +8,14 @@ import subprocess
 import sys
 
 import pytest
+import timm
 import torch
 
 from spectralvision.export.base import Network
 from spectralvision.export.registry import TARGETS
 from spectralvision.export.verify import smooth_images
+from spectralvision.export.write import write
+from spectralvision.runs import UserError
 from spectralvision.tasks.registry import find_task
 from tests.helpers.detection import tiny_detector
 from tests.helpers.export import FAMILIES, SIZE, classifier, largest_difference, network
@@ -47,6 +50,14 @@ def check(name: str, module: torch.nn.Module, outputs: tuple[str, ...], folder) 
 @pytest.mark.parametrize("name", MOBILE)
 def test_mobile(name: str, model: str, tmp_path) -> None:
     check(name, classifier(model), ("logits",), tmp_path)
+
+
+@pytest.mark.mobile
+@needs_mobile
+def test_operators_that_ncnn_lacks_are_named(tmp_path) -> None:
+    one = network(timm.create_model("mobilevit_xxs"))
+    with pytest.raises(UserError, match=r"ncnn cannot take .* has no layer for Tensor\.reshape"):
+        write(TARGETS["ncnn"], one, tmp_path)
 
 
 @pytest.mark.parametrize("model", ["affnet_et", "svt_h_s"])

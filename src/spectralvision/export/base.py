@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from spectralvision.export.assemble import assemble
-from spectralvision.export.constants import LeftProduct, ProductForm
+from spectralvision.export.constants import AxisProduct, ProductForm
 from spectralvision.runs import UserError, require_extra
 
 Runner = Callable[[np.ndarray], list[np.ndarray]]
@@ -57,10 +57,10 @@ class Network:
         return [one.numpy() for one in found]
 
     def with_products(self, form: ProductForm) -> "Network":
-        """Return a copy in which products with constants on the left have another form."""
+        """Return a copy in which products with constants have another form."""
         module = deepcopy(self.module)
         for one in module.modules():
-            if isinstance(one, LeftProduct):
+            if isinstance(one, AxisProduct):
                 one.form = form
         return replace(self, module=module)
 

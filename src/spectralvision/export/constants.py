@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from spectralvision.ops.complex_linear import stacked_bias, stacked_matrix
 
-ProductForm = Literal["left", "right", "convolution"]
+ProductForm = Literal["direct", "right", "columns", "channels"]
 
 
 def to_float(values: np.ndarray) -> Tensor:
@@ -34,27 +34,40 @@ def pointwise_bias(bias: Tensor) -> Tensor:
     return stacked_bias(bias.detach()).unflatten(-1, (2, -1)).transpose(-2, -1).flatten()
 
 
-class LeftProduct(nn.Module):
-    """A constant matrix (M, K) times the last two axes of (..., K, N), which makes (..., M, N).
+class AxisProduct(nn.Module):
+    """The product of maps (B, C, H, W) with a constant matrix along H or W.
+
+    Args:
+        matrix: (M, H) for a product along H, from the left; (W, M) for one along W, from the right.
+        axis: 2 for H, or 3 for W.
 
     Attributes:
-        form: How it is computed; which is fastest depends on the runtime. "left" is the product
-            itself, "right" one with the transposed matrix on the right, and "convolution" one of
-            K channels with a 1x1 kernel.
+        form: How it is computed; which is fastest depends on the runtime.
+            "direct": matrix @ x along H, x @ matrix along W.
+            "right": from the right also along H, on transposed maps.
+            "columns": along H as a 1x1 convolution with the rows of each map as its channels.
+            "channels": as a 1x1 convolution, with the axis exchanged for the channels.
     """
 
     matrix: Tensor
 
-    def __init__(self, matrix: np.ndarray, form: ProductForm = "left") -> None:
+    def __init__(self, matrix: np.ndarray, axis: int) -> None:
         super().__init__()
+        self.axis = axis
+        self.form: ProductForm = "direct"
         self.register_buffer("matrix", to_float(matrix))
-        self.form = form
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.form == "left":
+        if self.form == "channels":
+            weight = self.matrix if self.axis == 2 else self.matrix.T
+            y = F.conv2d(x.transpose(1, self.axis), weight[..., None, None])
+            return y.transpose(1, self.axis)
+        if self.axis == 3:
+            return x @ self.matrix
+        if self.form == "direct":
             return self.matrix @ x
         if self.form == "right":
-            return F.linear(x.transpose(-2, -1), self.matrix).transpose(-2, -1)
-        maps = x.reshape(-1, x.shape[-2], 1, x.shape[-1])
+            return F.linear(x.transpose(2, 3), self.matrix).transpose(2, 3)
+        maps = x.reshape(-1, x.shape[2], 1, x.shape[3])
         y = F.conv2d(maps, self.matrix[..., None, None])
-        return y.reshape(*x.shape[:-2], *y.shape[1::2])
+        return y.reshape(*x.shape[:2], *y.shape[1::2])

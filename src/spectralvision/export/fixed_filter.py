@@ -22,10 +22,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from spectralvision.export.constants import (
-    LeftProduct,
+    AxisProduct,
     pointwise_bias,
     pointwise_weight,
-    to_float,
 )
 from spectralvision.mixers import AdaptiveFrequencyFilter
 from spectralvision.ops.fourier import inverse_along_rows, irfft2, rfft2, transform_along_rows
@@ -103,28 +102,25 @@ class DenseTransform(nn.Module):
 class AxisTransform(nn.Module):
     """A product along W, and one along H with (row, part) as one axis."""
 
-    rows: Tensor
-    rows_back: Tensor
-
     def __init__(self, size: tuple[int, int]) -> None:
         super().__init__()
         height, width = self.size = size
         along_rows, rows_back = transform_along_rows(width), inverse_along_rows(width)
         along_columns = _along_columns(height)
-        self.register_buffer("rows", to_float(along_rows.reshape(width, -1)))  # (W, 2 V)
-        self.columns = LeftProduct(along_columns)  # (2 U, 2 H)
-        self.columns_back = LeftProduct(along_columns.T)
-        self.register_buffer("rows_back", to_float(rows_back.reshape(-1, width)))  # (2 V, W)
+        self.rows = AxisProduct(along_rows.reshape(width, -1), axis=3)  # (W, 2 V)
+        self.columns = AxisProduct(along_columns, axis=2)  # (2 U, 2 H)
+        self.columns_back = AxisProduct(along_columns.T, axis=2)
+        self.rows_back = AxisProduct(rows_back.reshape(-1, width), axis=3)  # (2 V, W)
 
     def forward(self, x: Tensor) -> Tensor:
         half = self.size[1] // 2 + 1
-        t = (x @ self.rows).reshape(*x.shape[:2], -1, half)  # rows (h, part)
+        t = self.rows(x).reshape(*x.shape[:2], -1, half)  # rows (h, part)
         return self.columns(t).flatten(2)  # (part, u, v)
 
     def inverse(self, p: Tensor) -> Tensor:
         half = self.size[1] // 2 + 1
         y = self.columns_back(p.reshape(*p.shape[:2], -1, half))
-        return y.reshape(*p.shape[:2], self.size[0], 2 * half) @ self.rows_back
+        return self.rows_back(y.reshape(*p.shape[:2], self.size[0], 2 * half))
 
 
 def _along_columns(height: int) -> np.ndarray:

@@ -15,10 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from spectralvision.export.constants import (
-    LeftProduct,
+    AxisProduct,
     pointwise_bias,
     pointwise_weight,
-    to_float,
 )
 from spectralvision.mixers import ScatteringMixer
 from spectralvision.ops.dtcwt_matrices import (
@@ -43,10 +42,6 @@ class FixedScattering(nn.Module):
         size: (H, W).
     """
 
-    split_low: Tensor
-    split_high: Tensor
-    join_low: Tensor
-    join_high: Tensor
     gain: Tensor
     m1: Tensor
     b1: Tensor
@@ -64,19 +59,16 @@ class FixedScattering(nn.Module):
         self.conv = module.conv if module.mixing == "channel_token" else None
         self.half_size: tuple[int, int] = (-(-size[0] // 2), -(-size[1] // 2))
         (rows, rows_back), (columns, columns_back) = (_matrices(side) for side in size)
-        self.low_rows = LeftProduct(rows[LOW])
-        self.outer = LeftProduct(outer_rows(rows))
-        self.inner = LeftProduct(inner_rows(rows))
-        self.outer_back = LeftProduct(outer_rows(rows_back.transpose(0, 2, 1)).T)
-        self.inner_back = LeftProduct(inner_rows(rows_back.transpose(0, 2, 1)).T)
-        self.low_rows_back = LeftProduct(rows_back[LOW])
-        for name, values in {
-            "split_low": order_by_parity(columns[LOW]).T,
-            "split_high": order_by_parity(columns[HIGH]).T,
-            "join_low": order_by_parity(columns_back[LOW].T),
-            "join_high": order_by_parity(columns_back[HIGH].T),
-        }.items():
-            self.register_buffer(name, to_float(values))
+        self.low_rows = AxisProduct(rows[LOW], axis=2)
+        self.outer = AxisProduct(outer_rows(rows), axis=2)
+        self.inner = AxisProduct(inner_rows(rows), axis=2)
+        self.outer_back = AxisProduct(outer_rows(rows_back.transpose(0, 2, 1)).T, axis=2)
+        self.inner_back = AxisProduct(inner_rows(rows_back.transpose(0, 2, 1)).T, axis=2)
+        self.low_rows_back = AxisProduct(rows_back[LOW], axis=2)
+        self.split_low = AxisProduct(order_by_parity(columns[LOW]).T, axis=3)
+        self.split_high = AxisProduct(order_by_parity(columns[HIGH]).T, axis=3)
+        self.join_low = AxisProduct(order_by_parity(columns_back[LOW].T), axis=3)
+        self.join_high = AxisProduct(order_by_parity(columns_back[HIGH].T), axis=3)
         with torch.no_grad():
             weights = module.weights_for(size)
             gain = weights["gain"].unflatten(-1, (-1, 2)).transpose(-1, -2).flatten(-2)
@@ -106,7 +98,7 @@ class FixedScattering(nn.Module):
         h, w = self.half_size
 
         # (1): columns (parity, w), then rows (part, orientation, h) of what is read as 2 H rows
-        low_columns, high_columns = x @ self.split_low, x @ self.split_high
+        low_columns, high_columns = self.split_low(x), self.split_high(x)
         low = self.low_rows(low_columns)
         outer = self.outer(low_columns.reshape(batch, channels, -1, w))
         inner = self.inner(high_columns.reshape(batch, channels, -1, w))
@@ -132,7 +124,7 @@ class FixedScattering(nn.Module):
         low_columns = self.outer_back(outer).reshape(*x.shape[:3], 2 * w)
         low_columns = low_columns + self.low_rows_back(low)
         high_columns = self.inner_back(inner).reshape(*x.shape[:3], 2 * w)
-        return low_columns @ self.join_low + high_columns @ self.join_high
+        return self.join_low(low_columns) + self.join_high(high_columns)
 
 
 def _matrices(side: int) -> tuple[np.ndarray, np.ndarray]:

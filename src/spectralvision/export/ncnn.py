@@ -30,7 +30,8 @@ class Ncnn(Target):
         shape = ",".join(map(str, network.example.shape))
         with TemporaryDirectory() as name, torch.inference_mode():
             script = Path(name) / "model.pt"
-            torch.jit.trace(_with_affine(network.module), network.example).save(str(script))
+            module = _with_affine(network.with_products("channels").module)
+            torch.jit.trace(module, network.example).save(str(script))
             done = subprocess.run(
                 [pnnx.EXEC_PATH, script, f"inputshape=[{shape}]", "fp16=0"],
                 capture_output=True, text=True, check=False, cwd=name,
@@ -39,6 +40,10 @@ class Ncnn(Target):
                 raise RuntimeError(done.stderr or done.stdout)
             for file in (self.file, WEIGHTS):
                 (folder / file).write_bytes((Path(name) / file).read_bytes())
+        # pnnx keeps what it cannot convert under the name of PyTorch
+        unknown = [one for one in self.operators(folder, network) if not one.isalnum()]
+        if unknown:
+            raise RuntimeError(f"ncnn has no layer for {', '.join(unknown)}")
 
     def operators(self, folder: Path, network: Network) -> Counter[str]:
         lines = (folder / self.file).read_text().split("\n")[2:]

@@ -48,7 +48,7 @@ def _convert(network: Network) -> Any:
     import openvino
 
     # A product with a constant on the left would be computed in float32 at any precision
-    model = openvino.convert_model(network.with_products("convolution").export())
+    model = openvino.convert_model(network.with_products("columns").export())
     # Conversion leaves all sizes open
     batch = -1 if network.is_dynamic else len(network.example)
     model.reshape([batch, *network.example.shape[1:]])
