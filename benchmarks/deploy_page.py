@@ -31,14 +31,14 @@ def tables(results: dict[str, Any]) -> str:
     affnet = {row["target"]: row for row in int8["latency"]}
     compared = "".join(
         f"| {row['work']} | {row['runtime']} | {row['milliseconds']:.1f} ms | {row['against']} "
-        f"| {row['their_runtime']} | {row['their_milliseconds']:.1f} ms | {row['ratio']:.2f} "
+        f"| {row['their_runtime']} | {row['their_milliseconds']:.1f} ms | {row['ratio']:.3f} "
         f"| {'' if row['target'] is None else row['target']} |\n"
         for row in rows
     )
     quantized = "".join(
         f"| {row['target']} | {row['accuracy']:.2%} | {row['accuracy_int8']:.2%} "
-        f"| {row['size_ratio']:.2f} | {one['size_ratio']:.2f} | {one['ratio']:.2f} "
-        f"| {one['ratio_to_default_precision']:.2f} |\n".replace("%", " %")
+        f"| {row['size_ratio']:.3f} | {one['size_ratio']:.3f} | {one['ratio']:.3f} "
+        f"| {one['ratio_to_default_precision']:.3f} |\n".replace("%", " %")
         for row, one in ((row, affnet[row["target"]]) for row in int8["accuracy"])
     )
     return f"{LATENCY}{compared}\n{INT8}{quantized}"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import timm
 import torch
 from PIL import Image
 
@@ -15,6 +16,7 @@ from spectralvision.cli import main
 from spectralvision.engine.model_io import label_titles, save_model
 from spectralvision.export import verify
 from spectralvision.export.registry import TARGETS
+from spectralvision.export.standalone.prepare_image import prepare
 from spectralvision.models.affnet import CIFAR10
 from spectralvision.tasks.classification import deploy
 from spectralvision.tasks.prediction import Predictor, predict
@@ -151,8 +153,19 @@ def test_int8(ships, images, tmp_path, capsys) -> None:
     assert len(spectral) > 20
     assert {one.data_type for one in spectral} == {onnx.TensorProto.FLOAT16}  # not quantized
     quantized = {one.name for one in model.graph.initializer if one.name.endswith("_quantized")}
-    convolutions = [node for node in model.graph.node if node.op_type == "Conv"]
-    assert len([one for one in quantized if "weight" in one]) == len(convolutions) + 1
+    convolutions = sum(node.op_type == "Conv" for node in model.graph.node)
+    masks = sum(one.name.endswith((".m1.half", ".m2.half")) for one in spectral)
+    assert masks == 18
+    assert len([one for one in quantized if "weight" in one]) == convolutions - masks + 1
+
+
+@pytest.mark.parametrize("target", ["onnx", "openvino"])
+def test_int8_in_batches(target, ships, images, tmp_path, capsys) -> None:
+    words = ("--model", "affnet_et.cifar10", "--data", ships, "--int8", "--batch", 5, "--json")
+    assert export(*words, "--out", tmp_path / "int8", target=target) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["outputs"]["logits"] == [5, 10]
+    assert result["differences"]["logits"]["agreement"] >= 0.95
 
 
 def test_int8_that_disagrees_is_removed(run, ships, tmp_path, capsys) -> None:
@@ -164,27 +177,51 @@ def test_int8_that_disagrees_is_removed(run, ships, tmp_path, capsys) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["untrained"]
 
 
-def test_detectors(tmp_path, images, capsys) -> None:
-    """run.py finds the objects that predict finds, on images of the exported size."""
-    model = tiny_detector("ssdlite").eval()
+@pytest.mark.parametrize("kind", ["ssdlite", "fcos"])
+def test_detectors(kind, tmp_path, capsys) -> None:
+    """run.py finds the objects that predict finds, on images of the exported shape."""
+    model = tiny_detector(kind).eval()
     with torch.no_grad():
         model.min_score.fill_(0.02)
     folder = tmp_path / "detector"
     folder.mkdir()
     find_task("detection").save(model, folder)
-    out = tmp_path / "deploy"
-    assert export("--model", folder, "--out", out, "--json") == 0
+    out, image = tmp_path / "deploy", tmp_path / "0.png"
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    Image.fromarray(pixels).resize((160, 120), Image.Resampling.BICUBIC).save(image)
+    words = () if kind == "ssdlite" else ("--input-size", 64, 96)
+    assert export("--model", folder, "--out", out, "--json", *words) == 0
     assert set(json.loads(capsys.readouterr().out)["outputs"]) == {"boxes", "scores"}
-    found = run_script(out, images[0], "--out", tmp_path / "pictures")
+    found = run_script(out, image, "--out", tmp_path / "pictures")
     assert (tmp_path / "pictures" / "0.png").is_file()
     from spectralvision.data.image_paths import image_paths
 
-    predictions = predict(Predictor(str(folder)), image_paths([str(images[0])]))["predictions"]
+    predictions = predict(Predictor(str(folder)), image_paths([str(image)]))["predictions"]
     objects = predictions[0]["objects"]
     assert len(found) == len(objects) > 0
     assert [row[1] for row in found] == [one["class"] for one in objects]
     for row, one in zip(found, objects, strict=True):
         np.testing.assert_allclose([float(side) for side in row[3].split()], one["box"], atol=0.2)
+
+
+def test_int8_is_not_for_detectors(tmp_path, capsys) -> None:
+    folder = tmp_path / "detector"
+    folder.mkdir()
+    find_task("detection").save(tiny_detector("fcos").eval(), folder)
+    words = ("--model", folder, "--out", tmp_path / "deploy", "--int8", "--data", tmp_path)
+    assert export(*words) == 2
+    assert "--int8 is for classification and segmentation" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("shape", [(480, 640), (640, 480), (300, 300)])
+def test_default_inputs_keep_the_scale_of_predict(shape) -> None:
+    height, width = shape
+    image = Image.new("RGB", (width, height))
+    model = tiny_detector("fcos", size=96).eval()
+    deployable = find_task("detection").deployable(model, None, "auto")
+    assert deployable.size == (128, 128)
+    _, resized = prepare(image, deployable.config())
+    assert resized == (round(height * 96 / min(shape)), round(width * 96 / min(shape)))
 
 
 @pytest.mark.parametrize("kind", ["fcos", "retinanet"])
@@ -241,6 +278,60 @@ def test_bad_words_are_one_sentence(words, run, tmp_path, capsys) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_folders_that_cannot_be_made(run, tmp_path, capsys) -> None:
+    file = tmp_path / "notes.txt"
+    file.write_text("keep")
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    for out in (file, file / "a", file / "a" / "b", tmp_path / "link", tmp_path / ("n" * 300)):
+        assert export("--model", run, "--out", out) == 2
+        error = capsys.readouterr().err
+        assert "choose another --out" in error
+        assert len(error.strip().splitlines()) == 1
+    assert file.read_text() == "keep"
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_random_weights_are_not_for_runs(run, tmp_path, capsys) -> None:
+    assert export("--model", run, "--out", tmp_path / "a", "--random-weights") == 2
+    assert "comes with weights" in capsys.readouterr().err
+
+
+def test_a_model_of_other_channels_is_rejected(tmp_path, capsys) -> None:
+    model = timm.create_model("affnet_et", in_chans=1, num_classes=3)
+    model.pretrained_cfg |= {"input_size": (1, 32, 32), "mean": (0.5,), "std": (0.5,)}
+    (tmp_path / "gray").mkdir()
+    save_model(model, tmp_path / "gray")
+    assert export("--model", tmp_path / "gray", "--out", tmp_path / "a") == 2
+    error = capsys.readouterr().err
+    assert "images of 1 channels" in error
+    assert len(error.strip().splitlines()) == 1
+
+
+def test_too_little_memory_names_the_batch(run, tmp_path, capsys, monkeypatch) -> None:
+    def fail(self, images):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr("spectralvision.export.base.Network.run", fail)
+    assert export("--model", run, "--out", tmp_path / "a", "--batch", 7) == 2
+    assert "a batch of 7 does not fit into memory" in capsys.readouterr().err
+
+
+def test_class_names_that_are_not_utf8(tmp_path, capsys) -> None:
+    run = make_run(tmp_path / "odd", "affnet_et", classes=("bl\udcfc", "two\nlines", "plain"))
+    assert export("--model", run, "--out", tmp_path / "a") == 0
+    assert (tmp_path / "a/labels.txt").read_text() == "bl\\xfc\ntwo lines\nplain\n"
+
+
+def test_no_path_of_this_machine_is_published(run, ships, tmp_path, capsys) -> None:
+    words = ("--model", "affnet_et.cifar10", "--data", ships)
+    assert export(*words, "--out", tmp_path / "a") == 0
+    assert export("--model", run, "--out", tmp_path / "b") == 0
+    for folder in ("a", "b"):
+        for name in ("README.md", "preprocess.json", "run.py"):
+            assert str(tmp_path.parent) not in (tmp_path / folder / name).read_text()
+    assert "# colors for onnxruntime" in (tmp_path / "b/README.md").read_text()
+
+
 def test_bad_targets_and_folders(run, tmp_path, capsys) -> None:
     assert export("--model", run, "--out", tmp_path / "a", target="tensorrt") == 2
     assert "tensorrt" in capsys.readouterr().err
@@ -249,6 +340,9 @@ def test_bad_targets_and_folders(run, tmp_path, capsys) -> None:
     words = ("--model", run, "--out", tmp_path / "b", "--batch", "dynamic")
     assert export(*words, target="litert") == 2
     assert "no batches of varying size" in capsys.readouterr().err
+    words = ("--model", run, "--out", tmp_path / "b", "--batch", 2)
+    assert export(*words, target="ncnn") == 2
+    assert "one image at a time" in capsys.readouterr().err
     assert export("--model", "affnet_t", "--out", tmp_path / "c") == 2
     assert "no ImageNet weights of affnet_t" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
@@ -268,10 +362,13 @@ def test_a_missing_extra_names_the_command(run, tmp_path, capsys, monkeypatch) -
     find_spec = importlib.util.find_spec
     monkeypatch.setattr(
         importlib.util, "find_spec",
-        lambda name, *rest: None if name == "ncnn" else find_spec(name, *rest),
+        lambda name, *rest: None if name in ("ncnn", "nncf") else find_spec(name, *rest),
     )  # fmt: skip
-    assert export("--model", run, "--out", tmp_path / "a", target="ncnn") == 2
+    words = ("--model", run, "--out", tmp_path / "a")
+    assert export(*words, target="ncnn") == 2
     assert 'pip install "spectralvision[mobile]"' in capsys.readouterr().err
+    assert export(*words, "--int8", "--data", tmp_path, target="openvino") == 2
+    assert 'this needs nncf: run `pip install "spectralvision[export]"`' in capsys.readouterr().err
 
 
 def test_random_weights_for_speed(tmp_path, capsys) -> None:

@@ -39,6 +39,10 @@ def check(name: str, module: torch.nn.Module, outputs: tuple[str, ...], folder) 
     operators = target.operators(folder, prepared)
     assert sum(operators.values()) > 2
     assert not [one for one in operators if "fft" in one.lower() or "complex" in one.lower()]
+    if name == "executorch":
+        assert all(one.startswith(("aten::", "dim_order_ops::", "Xnnpack")) for one in operators)
+    if name == "litert":
+        assert all(one == one.upper() for one in operators)  # built in
     original = Network(module=module.eval(), example=IMAGES[:1], outputs=outputs)
     if target.runs_here():
         assert largest_difference(target, folder, original, IMAGES) <= target.tolerance

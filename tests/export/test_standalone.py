@@ -1,6 +1,7 @@
 """run.py and what it is made of, against the package's own pipeline."""
 
 import ast
+import io
 import subprocess
 import sys
 
@@ -17,6 +18,7 @@ from spectralvision.export.assemble import STANDALONE, assemble
 from spectralvision.export.registry import TARGETS
 from spectralvision.export.standalone import prepare_image
 from spectralvision.export.standalone.detect import suppress_overlaps
+from spectralvision.export.standalone.segment import segment
 from spectralvision.tasks.classification.deploy import build_deployable
 from tests.helpers.export import classifier, write_images
 
@@ -68,13 +70,53 @@ def test_images_are_opened_as_elsewhere(tmp_path, images) -> None:
     exif[0x0112] = 6  # rotated by 90 degrees
     turned.save(tmp_path / "turned.jpg", exif=exif, quality=95)
     Image.fromarray(pixels).convert("P").save(tmp_path / "palette.png")
-    Image.fromarray(pixels).convert("L").save(tmp_path / "gray.png")
+    gray = Image.fromarray(pixels).convert("L")
+    gray.save(tmp_path / "gray.png")
+    values = np.asarray(gray, np.float32) / 255
+    Image.fromarray((values * 65535).astype(np.uint16)).save(tmp_path / "16 bits.png")
+    Image.fromarray((values * 60000).astype(np.int32)).save(tmp_path / "32 bits.tiff")
+    Image.fromarray(values).save(tmp_path / "floats.tiff")
+    Image.fromarray(values * 255).save(tmp_path / "large floats.tiff")
+    broken = Image.Exif()
+    broken[0x0112] = 3
+    broken[0x010E] = "a description"
+    content = io.BytesIO()
+    turned.save(content, "jpeg", exif=broken.tobytes()[:-8] + b"\xff" * 8)
+    (tmp_path / "broken.jpg").write_bytes(content.getvalue())
     paths = [*images, *sorted(tmp_path.iterdir())]
-    assert len(paths) == 7
+    assert len(paths) == 12
     for path in paths:
         expected, found = np.asarray(open_image(path)), np.asarray(prepare_image.open_image(path))
         assert expected.shape == found.shape
         assert np.abs(expected.astype(int) - found).max() <= 1
+
+
+def test_outputs_have_names_of_their_own(tmp_path) -> None:
+    out = tmp_path / "new" / "folder"
+    assert prepare_image.name_outputs(["a/1.jpg", "2.jpg"], out, ".png") == [
+        out / "1.png", out / "2.png",
+    ]  # fmt: skip
+    assert out.is_dir()
+    with pytest.raises(ValueError, match=r"two images would be written to .*1\.png"):
+        prepare_image.name_outputs(["a/1.jpg", "b/1.jpg"], out, ".png")
+    with pytest.raises(ValueError, match="is one of the images: choose another --out"):
+        prepare_image.name_outputs([str(tmp_path / "1.png")], tmp_path, ".png")
+
+
+def test_classes_of_pixels() -> None:
+    """The class with the largest of the resized scores."""
+    scores = np.random.default_rng(0).normal(size=(4, 10, 16)).astype(np.float32)
+    image = Image.new("RGB", (33, 21))
+    config = {
+        "mode": "fit", "size": [10, 16], "mean": [0] * 3, "std": [1] * 3,
+        "interpolation": "bilinear",
+    }  # fmt: skip
+    found = segment(lambda pixels: [scores[None]], config, image)
+    resized = [
+        np.asarray(Image.fromarray(one).resize(image.size, Image.Resampling.BILINEAR))
+        for one in scores[:, :10, :16]
+    ]
+    np.testing.assert_array_equal(found, np.argmax(resized, axis=0))
 
 
 @pytest.mark.parametrize("task", TASKS)

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 import spectralvision as sv
+from spectralvision.data.open_masks import open_masks
 from spectralvision.export.base import Network
 from spectralvision.export.feature_maps import FeatureMaps
 from spectralvision.export.fixed_filter import AxisTransform
@@ -13,6 +14,10 @@ from spectralvision.export.quantize import CONVOLUTIONS
 from spectralvision.export.registry import TARGETS, find_target
 from spectralvision.export.verify import smooth_images
 from spectralvision.runs import UserError
+from spectralvision.tasks.registry import find_task
+from spectralvision.tasks.segmentation.config import SegmentationConfig
+from spectralvision.tasks.segmentation.model import build_model
+from tests.helpers.detection import tiny_detector
 from tests.helpers.export import (
     FAMILIES,
     SIZE,
@@ -21,6 +26,7 @@ from tests.helpers.export import (
     largest_difference,
     network,
 )
+from tests.helpers.scenes import mask_folder
 
 ONNX, OPENVINO = TARGETS["onnx"], TARGETS["openvino"]
 IMAGES = smooth_images(SIZE, 4)
@@ -69,6 +75,24 @@ def test_a_dynamic_batch_takes_any_number(name: str, target, tmp_path) -> None:
         torch.testing.assert_close(
             torch.from_numpy(found) / scale, expected / scale, atol=target.tolerance, rtol=0
         )
+
+
+@pytest.mark.parametrize("task", ["segmentation", "detection", "features"])
+def test_operators_of_other_tasks(task: str, tmp_path) -> None:
+    if task == "features":
+        deployable = find_task("classification").deployable(classifier("svt_h_s"), SIZE, task)
+    elif task == "detection":
+        deployable = find_task(task).deployable(tiny_detector("fcos").eval(), SIZE, "auto")
+    else:
+        masks = open_masks(str(mask_folder(tmp_path / "scenes", 2, 2)))
+        model, _ = build_model(SegmentationConfig(data="scenes", model="affnet_et"), masks)
+        deployable = find_task(task).deployable(model.eval(), SIZE, "auto")
+    prepared = network(deployable.module, deployable.outputs)
+    ONNX.write(prepared, tmp_path)
+    one = original(deployable.module, deployable.outputs)
+    assert largest_difference(ONNX, tmp_path, one, IMAGES) <= ONNX.tolerance
+    operators = set(ONNX.operators(tmp_path, prepared))
+    assert operators <= TENSORRT, operators - TENSORRT
 
 
 @pytest.mark.parametrize("target", [ONNX, OPENVINO])

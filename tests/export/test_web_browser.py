@@ -342,7 +342,7 @@ def test_inputs_are_those_of_the_script(browser, mode):
             for height, width in ((61, 83), (90, 31), (20, 20)):
                 image = Image.fromarray(blobs(height, width, height))
                 text = encode(image.convert("RGBA").tobytes())
-                settings = {**config, "size": list(sides)}
+                settings = {**config, "size": list(sides), "short_side": 24}
                 values, tall, wide = page.evaluate(PREPARE, [text, width, height, settings])
                 expected, size = prepare(image, settings)
                 assert (tall, wide) == size

@@ -94,14 +94,16 @@ class Target(ABC):
     """Whether one file takes any number of images."""
     has_int8: ClassVar[bool] = False
     """Whether there is `write_int8`."""
+    int8_packages: ClassVar[tuple[str, ...]] = ()
+    """That `write_int8` needs too."""
     runs_on: ClassVar[str | None] = None
     """The only platform, as `sys.platform` names it, that runs the file; None for all."""
     verified_with: ClassVar[dict[str, Any]] = {}
     """Options of the loader with which the file computes in float32."""
 
-    def require(self) -> None:
+    def require(self, int8: bool = False) -> None:
         """Raise `UserError` if a package is missing."""
-        require_extra(self.extra, *self.packages)
+        require_extra(self.extra, *self.packages, *(self.int8_packages if int8 else ()))
 
     def check(self, output: str, batch: int | str) -> None:
         """Check what the file should return, and its number of images or "dynamic".

@@ -1,5 +1,6 @@
 """Write the files beside an exported model: its input, the classes, a card and a program."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,13 +13,15 @@ from torch import Tensor, nn
 
 from spectralvision.export.base import INPUT, Target
 from spectralvision.export.standalone.prepare_image import CONFIG, LABELS, prepare
-from spectralvision.runs import printable, write_json
+from spectralvision.runs import expand_user, printable, write_json
 from spectralvision.sharing.model_card import escape_markdown
 
 Output = Literal["auto", "logits", "probabilities", "features"]
 """What an exported file returns; auto: what the task's script works with."""
 Mode = Literal["crop", "stretch", "fit"]
 CARD = "README.md"
+FIT_ASPECT, FIT_MULTIPLE = 4 / 3, 32
+"""Images up to this aspect ratio keep their usual scale in an input of the default size."""
 MAX_LISTED_OPERATORS = 12
 WITHOUT_CLASSES = ("boxes",)
 """Outputs in which no class is the largest."""
@@ -77,6 +80,12 @@ class Deployable:
         return (images - mean) / std
 
 
+def fit_side(short_side: int, max_side: int | None = None) -> int:
+    """Return the side of a square input for images that are usually resized by a shorter side."""
+    side = math.ceil(short_side * FIT_ASPECT / FIT_MULTIPLE) * FIT_MULTIPLE
+    return side if max_side is None else min(side, max(short_side, max_side))
+
+
 def write_deployment(
     folder: Path, deployable: Deployable, target: Target, name: str, facts: Mapping[str, Any]
 ) -> None:
@@ -90,7 +99,7 @@ def write_deployment(
         facts: The result of the command.
     """
     write_json(folder / CONFIG, deployable.config())
-    labels = [" ".join(label.split()) for label in deployable.labels]
+    labels = [printable(" ".join(label.split())) for label in deployable.labels]
     (folder / LABELS).write_text("".join(f"{one}\n" for one in labels), encoding="utf-8")
     target.write_program(folder, deployable.script, facts)
     (folder / CARD).write_text(_card(deployable, target, name, facts), encoding="utf-8")
@@ -98,8 +107,9 @@ def write_deployment(
 
 def _card(deployable: Deployable, target: Target, name: str, facts: Mapping[str, Any]) -> str:
     height, width = deployable.size
+    title = title_of(name)
     rows = [
-        ("model", escape_markdown(name)),
+        ("model", escape_markdown(printable(title))),
         ("file", f"`{target.file}`, {facts['bytes'] / 1e6:.1f} MB{', INT8' * facts['int8']}"),
         ("runtime", f"{target.title} ({_versions(facts)})"),
         ("input", f"`{INPUT}`: {facts['batch']} x 3 x {height} x {width}, float32"),
@@ -112,8 +122,8 @@ def _card(deployable: Deployable, target: Target, name: str, facts: Mapping[str,
         ("compared with PyTorch", describe_comparison(facts)),
         ("operators", _describe_operators(facts["operators"])),
     ]
-    table = "\n".join(f"| {title} | {text} |" for title, text in rows)
-    return f"""# {escape_markdown(printable(name))} for {target.title}
+    table = "\n".join(f"| {key} | {text} |" for key, text in rows)
+    return f"""# {escape_markdown(printable(title))} for {target.title}
 
 | | |
 |---|---|
@@ -121,6 +131,12 @@ def _card(deployable: Deployable, target: Target, name: str, facts: Mapping[str,
 
 `{CONFIG}` says how an image becomes the input, `{LABELS}` names the classes, and
 {target.usage()}"""
+
+
+def title_of(model: str) -> str:
+    """Return the name of a model for a public page: without the path of a run folder."""
+    folder = expand_user(model)
+    return folder.resolve().name if folder.is_dir() else model
 
 
 def describe_comparison(facts: Mapping[str, Any]) -> str:

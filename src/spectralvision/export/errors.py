@@ -40,7 +40,7 @@ def _place_of(text: str, network: Network) -> str | None:
         return None
     for node in nodes:
         operator = str(node.target)
-        if any(operator.startswith(name) for name in names):
+        if any(operator == name or operator.startswith(f"{name}.") for name in names):
             stack = node.meta.get("nn_module_stack") or {}
             modules = [path for path, _ in stack.values() if path]
             return f"{operator} in {modules[-1]}" if modules else operator

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from spectralvision.export.base import Network, Target
+from spectralvision.runs import UserError
 
 WEIGHTS = "model.ncnn.bin"
 
@@ -23,6 +24,13 @@ class Ncnn(Target):
     packages = ("ncnn", "pnnx")
     run_packages = ("ncnn",)
     extra = "mobile"
+
+    def check(self, output: str, batch: int | str) -> None:
+        if batch != 1:
+            raise UserError(
+                f"--batch {batch} is not for --target ncnn, which takes one image at a time: leave "
+                "it out."
+            )
 
     def write(self, network: Network, folder: Path) -> None:
         import pnnx

@@ -46,7 +46,8 @@ class Onnx(Target):
 
     def write_int8(self, network: Network, folder: Path, images: np.ndarray) -> None:
         self.write(network, folder)
-        quantize_onnx(folder / self.file, images, tuple(spectral_modules(network.module)))
+        spectral = tuple(spectral_modules(network.module))
+        quantize_onnx(folder / self.file, images, spectral, len(network.example))
 
     def operators(self, folder: Path, network: Network) -> Counter[str]:
         import onnx

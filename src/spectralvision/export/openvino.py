@@ -22,6 +22,7 @@ class OpenVino(Target):
     extra = "export"
     has_dynamic_batch = True
     has_int8 = True
+    int8_packages = ("nncf",)
     verified_with: ClassVar[dict[str, Any]] = {"precision": "f32"}
 
     def write(self, network: Network, folder: Path) -> None:
@@ -33,7 +34,7 @@ class OpenVino(Target):
         import openvino
 
         spectral = spectral_modules(network.module).values()
-        model = quantize_openvino(_convert(network), images, spectral)
+        model = quantize_openvino(_convert(network), images, spectral, len(network.example))
         openvino.save_model(model, folder / self.file, compress_to_fp16=False)
 
     def operators(self, folder: Path, network: Network) -> Counter[str]:

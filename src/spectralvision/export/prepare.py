@@ -1,6 +1,5 @@
 """Prepare a network for export: fused, with all that depends on the size of the maps computed."""
 
-from copy import deepcopy
 from functools import partial
 from typing import Any
 
@@ -30,7 +29,7 @@ def prepare(module: nn.Module, example: Tensor) -> nn.Module:
         module: In evaluation mode; (B, 3, H, W) -> anything.
         example: (B, 3, H, W).
     """
-    module = reparameterize_model(deepcopy(module)).eval()
+    module = reparameterize_model(module).eval()  # a copy
     # Converters take weights in their usual order only
     module = module.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     for name, size in _map_sizes(module, example).items():

@@ -7,7 +7,8 @@
 | norms, activations, products of two activations  | no   | little work                           |
 
 Weights have a scale per output channel, activations one per tensor, calibrated on images. NNCF
-also corrects biases for the mean error that rounded weights cause on them.
+also corrects biases for the mean error that rounded weights cause on them; onnxruntime has no such
+correction.
 """
 
 from collections.abc import Iterable, Iterator
@@ -30,13 +31,16 @@ FLOAT_PRODUCTS = r".*aten\.(mm|bmm|baddbmm|matmul|scaled_dot_product_attention)\
 CONVOLUTIONS = ("Convolution", "GroupConvolution")
 
 
-def quantize_onnx(path: Path, images: np.ndarray, spectral: tuple[str, ...]) -> None:
+def quantize_onnx(
+    path: Path, images: np.ndarray, spectral: tuple[str, ...], batch: int = 1
+) -> None:
     """Quantize an ONNX file in place, with QuantizeLinear and DequantizeLinear around its weights.
 
     Args:
         path: The file.
         images: (N, 3, H, W) for calibration.
         spectral: Names of the modules that compute spectra.
+        batch: Number of images that the file takes.
     """
     import onnx
     from onnxruntime.quantization import (
@@ -55,7 +59,7 @@ def quantize_onnx(path: Path, images: np.ndarray, spectral: tuple[str, ...]) -> 
         quantize_static(
             prepared,
             path,
-            _Reader(images),
+            _Reader(in_batches(images, batch)),
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=list(QUANTIZED),
             nodes_to_exclude=[
@@ -115,25 +119,34 @@ def _shrink(path: Path, spectral: tuple[str, ...]) -> None:
     onnx.save(model, path)
 
 
-class _Reader:
-    """The images one by one, as onnxruntime reads them."""
+def in_batches(images: np.ndarray, size: int) -> np.ndarray:
+    """Return (N, 3, H, W) as (batches, size, 3, H, W), the last filled up with the first images."""
+    number = -(-len(images) // size)
+    return images[np.arange(number * size) % len(images)].reshape(number, size, *images.shape[1:])
 
-    def __init__(self, images: np.ndarray) -> None:
-        self.rest: Iterator[np.ndarray] = iter(images)
+
+class _Reader:
+    """Batches, as onnxruntime reads them."""
+
+    def __init__(self, batches: np.ndarray) -> None:
+        self.rest: Iterator[np.ndarray] = iter(batches)
 
     def get_next(self) -> dict[str, np.ndarray] | None:
         """Return the next input, or None after the last."""
-        image = next(self.rest, None)
-        return None if image is None else {INPUT: image[None]}
+        batch = next(self.rest, None)
+        return None if batch is None else {INPUT: batch}
 
 
-def quantize_openvino(model: Any, images: np.ndarray, spectral: Iterable[nn.Module]) -> Any:
+def quantize_openvino(
+    model: Any, images: np.ndarray, spectral: Iterable[nn.Module], batch: int = 1
+) -> Any:
     """Return a model of OpenVINO quantized by NNCF, with the constants of spectra in 16 bits.
 
     Args:
         model: In float32.
         images: (N, 3, H, W) for calibration.
         spectral: The modules that compute spectra.
+        batch: Number of images that the model takes.
     """
     import nncf
     from openvino import opset13
@@ -146,11 +159,12 @@ def quantize_openvino(model: Any, images: np.ndarray, spectral: Iterable[nn.Modu
         for user in constant.output(0).get_target_inputs()
         if user.get_node().get_type_name() in CONVOLUTIONS
     ]
+    batches = list(in_batches(images, batch))
     model = nncf.quantize(
         model,
-        nncf.Dataset([image[None] for image in images]),
+        nncf.Dataset(batches),
         preset=nncf.QuantizationPreset.MIXED,
-        subset_size=len(images),
+        subset_size=len(batches),
         fast_bias_correction=False,
         ignored_scope=nncf.IgnoredScope(
             names=convolutions, patterns=[FLOAT_PRODUCTS], validate=False

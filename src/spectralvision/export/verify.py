@@ -21,6 +21,8 @@ NUM_IMAGES = 16
 COARSE_SIDE = 6
 """Of the random values that smooth images are made of."""
 LATENCY_ROUNDS = 20
+DYNAMIC_BATCH = 3
+"""Images at once where any number has to work: another one than the exporter has seen."""
 
 
 class Samples(NamedTuple):
@@ -74,18 +76,18 @@ def verify(
 
     Returns:
         differences (output -> largest, relative to the largest value, and agreement of the largest
-        class), latency_ms (the median for one batch); for INT8 of labeled images also accuracy and
-        accuracy_before; for a runtime that may compute in fewer bits default_precision, the
-        differences then. Nothing where this machine has no such runtime.
+        class), latency_ms (the median for one batch), images (those compared); for INT8 of labeled
+        images also accuracy and accuracy_before; for a runtime that may compute in fewer bits
+        default_precision, the differences then. Nothing where this machine has no such runtime.
 
     Raises:
         UserError: The file computes something else.
     """
     if not target.runs_here():
-        return {"differences": None, "latency_ms": None}
+        return {"differences": None, "latency_ms": None, "images": None}
 
     # 1. The outputs of both
-    size = len(network.example)
+    size = DYNAMIC_BATCH if network.is_dynamic else len(network.example)
     inputs = samples.inputs.numpy()
     expected = _run_batches(lambda batch: network.run(torch.from_numpy(batch)), inputs, size)
     run = target.load(folder, **target.verified_with)
@@ -97,6 +99,7 @@ def verify(
     result: dict[str, Any] = {
         "differences": {one.output: one._asdict() for one in differences},
         "latency_ms": measure_latency(target.load(folder, threads), network.example.numpy()),
+        "images": samples.source,
     }
     if target.verified_with:
         default = _run_batches(target.load(folder), inputs, size)

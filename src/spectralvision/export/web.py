@@ -14,9 +14,10 @@ from shlex import quote
 from typing import Any
 
 from spectralvision.export.base import Runner
+from spectralvision.export.deployment import title_of
 from spectralvision.export.onnx import Onnx
 from spectralvision.export.ort_web import VERSION, copy_files, fetch_files, read_version
-from spectralvision.runs import UserError, expand_user, write_json
+from spectralvision.runs import UserError, write_json
 
 PAGE = Path(__file__).with_name("page")
 RUNTIME = "ort"
@@ -51,8 +52,8 @@ class Web(Onnx):
                 "leave it out."
             )
 
-    def require(self) -> None:
-        super().require()
+    def require(self, int8: bool = False) -> None:
+        super().require(int8)
         if self.ort_web is not None:
             read_version(self.ort_web)
         elif shutil.which("npm") is None:
@@ -72,7 +73,7 @@ class Web(Onnx):
         # 1. The page
         shutil.copytree(PAGE, folder, dirs_exist_ok=True)
         names = ("file", "bytes", "int8", "weights")
-        about = {"name": _title(facts["model"]), **{name: facts[name] for name in names}}
+        about = {"name": title_of(facts["model"]), **{name: facts[name] for name in names}}
         write_json(folder / FACTS, about)
 
         # 2. The runtime
@@ -97,9 +98,3 @@ comparison above ran on onnxruntime for Python.
 `{RUNTIME}/` is onnxruntime-web, under the MIT license. A browser loads one of its two .wasm files:
 the smaller one for the CPU, the larger one for the GPU.
 """
-
-
-def _title(model: str) -> str:
-    """Return the name of a model that the page shows: without the path of a run folder."""
-    folder = expand_user(model)
-    return folder.resolve().name if folder.is_dir() else model

@@ -50,12 +50,22 @@ def size_of(folder: Path) -> int:
 
 @contextlib.contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """Yield a folder that becomes `path` if the block succeeds, and is removed otherwise."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    """Yield a folder that becomes `path` if the block succeeds, and is removed otherwise.
+
+    Raises:
+        UserError: It cannot be made.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=".writing."))
+    except OSError as error:
+        raise UserError(f"{path} cannot be made ({error}): choose another --out.") from None
     try:
         yield temporary
-        temporary.chmod(0o755)
+        # Temporary folders are private; give it the usual permissions
+        mask = os.umask(0)
+        os.umask(mask)
+        temporary.chmod(0o777 & ~mask)
         os.rename(temporary, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -144,8 +144,10 @@ class AFFStage(nn.Module):
         """Return the same function for evaluation, with the linear layers after the blocks as one.
 
         These are scale and shift of the norm, the projection, and, where there is one, the
-        convolution of the fusion.
+        convolution of the fusion. Stages that are fused already stay as they are.
         """
+        if not isinstance(self.proj, ConvBatchNormAct):
+            return self
         proj: Any = self.proj.fuse()  # type: ignore[operator]
         self.norm = absorb_affine(self.norm, proj[0])
         self.proj = proj

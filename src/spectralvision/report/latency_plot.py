@@ -4,6 +4,7 @@ from typing import Any
 
 from spectralvision.report.text import pluralize
 from spectralvision.report.throughput_plot import save_figure
+from spectralvision.runs import UserError
 
 MARKERS = "osD^vP*X<>"
 
@@ -19,12 +20,15 @@ def plot_latency(result: dict[str, Any], path: str) -> str:
         `path`.
 
     Raises:
-        UserError: The file cannot be written, or matplotlib does not know its format.
+        UserError: No runtime with a file was timed, the plot cannot be written, or matplotlib does
+            not know its format.
     """
     from matplotlib.figure import Figure
 
     # 1. A point for each model and runtime with a file
     rows = [row for row in result["rows"] if "milliseconds" in row and row["bytes"]]
+    if not rows:
+        raise UserError("--plot needs a model that was timed on a runtime other than eager.")
     models = list(dict.fromkeys(row["model"] for row in rows))
     runtimes = list(dict.fromkeys(row["runtime"] for row in rows))
     figure = Figure(figsize=(7, 4.5), layout="constrained")

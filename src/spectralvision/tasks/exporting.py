@@ -1,5 +1,7 @@
 """Export a model of any task for a runtime: convert it, compare it, write a deployment folder."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -11,8 +13,8 @@ from torch import Tensor, nn
 from spectralvision.data.images import Images, Stream, spread_indices
 from spectralvision.data.shard_columns import Columns
 from spectralvision.data.splits import repeat_split
-from spectralvision.engine.errors import translate_errors
-from spectralvision.engine.model_io import load_model, run_of
+from spectralvision.engine.errors import is_out_of_memory, translate_errors
+from spectralvision.engine.model_io import brings_weights, load_model, run_of
 from spectralvision.engine.progress import show_status
 from spectralvision.engine.run_record import read_record
 from spectralvision.export.base import Network, Target
@@ -27,6 +29,9 @@ from spectralvision.runs import MAX_COUNT, MAX_SIDE, UserError, check_ranges
 from spectralvision.tasks.base import Task
 from spectralvision.tasks.registry import task_of
 
+COLORS = 3
+DETECTION, SEGMENTATION = "detect", "segment"
+"""Scripts of `export/standalone`."""
 MAX_INT8_IMAGES, MAX_INT8_BYTES = 1000, 2**28
 """On which an INT8 file is compared with PyTorch; fewer where they are large."""
 
@@ -71,8 +76,7 @@ def export(config: ExportConfig) -> dict[str, Any]:
 
     Returns:
         model, target, out, file, bytes, int8, batch, size, outputs (name -> shape), operators
-        (name -> number), images (those compared), weights, versions, command (which uses it), and
-        the results of `verify`.
+        (name -> number), weights, versions, command (which uses it), and the results of `verify`.
 
     Raises:
         UserError: The model, the size, the target or the data do not fit, the converter fails, or
@@ -86,22 +90,24 @@ def export(config: ExportConfig) -> dict[str, Any]:
     task = task_of(config.model)
     model = _load(task, config)
     deployable = task.deployable(model, config.size, config.output)
+    _check_deployable(deployable, config)
     with show_status("Reading images"):
         samples = _read_samples(task, model, deployable, config)
 
     # 3. The network, as it is and prepared for runtimes
     number = 1 if config.batch == "dynamic" else config.batch
-    original = Network(
-        module=deployable.module.eval(),
-        example=samples.inputs[:1].repeat(number, 1, 1, 1),
-        outputs=deployable.outputs,
-        is_dynamic=config.batch == "dynamic",
-    )
-    shapes = _try_size(original, deployable)
-    prepared = replace(original, module=prepare(original.module, original.example))
+    with _translate_memory(number):
+        original = Network(
+            module=deployable.module.eval(),
+            example=samples.inputs[:1].repeat(number, 1, 1, 1),
+            outputs=deployable.outputs,
+            is_dynamic=config.batch == "dynamic",
+        )
+        shapes = _try_size(original, deployable)
+        prepared = replace(original, module=prepare(original.module, original.example))
 
     # 4. The file, compared on its runtime, and the files beside it
-    with new_folder(config.out) as folder, translate_errors(number):
+    with new_folder(config.out) as folder, translate_errors(), _translate_memory(number):
         with show_status(f"Converting for {target.title}"):
             write(target, prepared, folder, samples.calibration)
         facts = {
@@ -115,7 +121,6 @@ def export(config: ExportConfig) -> dict[str, Any]:
             "size": list(deployable.size),
             "outputs": shapes,
             "operators": dict(target.operators(folder, prepared)),
-            "images": samples.source,
             "weights": _describe_weights(config),
             "versions": target.versions(),
             "command": target.command(str(config.out)),
@@ -149,9 +154,55 @@ def _check(config: ExportConfig, target: Target) -> None:
         raise UserError("--int8 needs --data: images of a data set to calibrate on.")
     if config.int8 and config.output == "features":
         raise UserError("--int8 is not for --output features: feature maps have no classes.")
-    if config.out.exists():
-        raise UserError(f"{config.out} exists: choose another --out, or remove it.")
-    target.require()
+    if config.random_weights and brings_weights(config.model):
+        raise UserError(
+            f"--random-weights is for the name of a model, but {config.model} comes with weights: "
+            "leave it out."
+        )
+    _check_out(config.out)
+    target.require(config.int8)
+
+
+def _check_out(path: Path) -> None:
+    """Raise `UserError` if a path is not free for a new folder."""
+    try:
+        is_taken = path.exists() or path.is_symlink()
+        parent = next(one for one in path.absolute().parents if one.exists())
+    except OSError as error:
+        raise UserError(f"{path} cannot be made ({error}): choose another --out.") from None
+    if is_taken:
+        raise UserError(f"{path} exists: choose another --out, or remove it.")
+    if not parent.is_dir():
+        raise UserError(f"{parent} is not a folder: choose another --out.")
+
+
+def _check_deployable(deployable: Deployable, config: ExportConfig) -> None:
+    """Raise `UserError` for a model that the options do not fit."""
+    channels = deployable.preprocessing["input_size"][0]
+    if channels != COLORS:
+        raise UserError(
+            f"{config.model} takes images of {channels} channels, but export supports {COLORS}: "
+            "choose a model for RGB images."
+        )
+    if config.int8 and deployable.script == DETECTION:
+        raise UserError(
+            "--int8 is for classification and segmentation: for detectors there is no measure yet "
+            "of what INT8 changes. Leave it out."
+        )
+
+
+@contextmanager
+def _translate_memory(batch: int) -> Iterator[None]:
+    """Say which option helps where memory runs out."""
+    try:
+        yield
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        raise UserError(
+            f"a batch of {batch} does not fit into memory: choose a smaller --batch or "
+            "--input-size."
+        ) from None
 
 
 def _load(task: Task, config: ExportConfig) -> nn.Module:
@@ -176,6 +227,8 @@ def _try_size(network: Network, deployable: Deployable) -> dict[str, list[int | 
     try:
         outputs = network.run(network.example)
     except Exception as error:  # models reject sizes in many ways
+        if is_out_of_memory(error):
+            raise
         reason = " ".join(str(error).split())[:200]
         raise UserError(
             f"this model does not take {height} x {width} pixels ({reason}): choose another "
@@ -206,9 +259,9 @@ def _read_samples(
     if config.int8:
         data = task.match(data, model, config.model)
     split = config.split or data.held_out()
-    number = _count_int8_images(deployable.size) if config.int8 else NUM_IMAGES
+    number = _count_int8_images(deployable) if config.int8 else NUM_IMAGES
     selected = _select(data.split(split), number, deployable, config)
-    source = f"{len(selected.inputs)} images of {config.data}, {split}"
+    source = f"{len(selected.inputs)} images of {Path(config.data).name}, {split}"
     if not config.int8:
         return Samples(selected.inputs, source)
     others = "train" if "train" in data.splits else split
@@ -217,9 +270,11 @@ def _read_samples(
     return Samples(selected.inputs, source, selected.labels, calibration.inputs.numpy())
 
 
-def _count_int8_images(size: tuple[int, int]) -> int:
-    height, width = size
-    return max(1, min(MAX_INT8_IMAGES, MAX_INT8_BYTES // (3 * height * width * 4)))
+def _count_int8_images(deployable: Deployable) -> int:
+    """Return how many images, with a score for each class and pixel in segmentation, fit."""
+    height, width = deployable.size
+    values = max(COLORS, len(deployable.labels) if deployable.script == SEGMENTATION else 0)
+    return max(1, min(MAX_INT8_IMAGES, MAX_INT8_BYTES // (values * height * width * 4)))
 
 
 def _select(

@@ -43,6 +43,7 @@ const answers = {
       waiting.get(id).reject(new Error(text));
     } else {
       parts.progress.hidden = true;
+      parts.processor.disabled = false;
       setStatus("");
       showError(text);
     }

@@ -16,7 +16,7 @@ export function readPixels(bitmap) {
  * Return (3, H, W) values, and the sides of the resized image in them.
  *
  * "crop" cuts the center out of the image, "stretch" ignores its aspect ratio, "fit" keeps all of
- * it at the upper left.
+ * it at the upper left, its shorter side at most "short_side", if given.
  */
 export function prepare(image, config) {
   const [height, width] = config.size;
@@ -56,7 +56,10 @@ export function resizedSides(image, config) {
   const [height, width] = config.size;
   if (config.mode === "stretch") return { width, height };
   if (config.mode === "fit") {
-    const scale = Math.min(height / image.height, width / image.width);
+    let scale = Math.min(height / image.height, width / image.width);
+    if (config.short_side) {
+      scale = Math.min(scale, config.short_side / Math.min(image.width, image.height));
+    }
     return {
       width: Math.min(Math.max(1, roundHalfToEven(image.width * scale)), width),
       height: Math.min(Math.max(1, roundHalfToEven(image.height * scale)), height),

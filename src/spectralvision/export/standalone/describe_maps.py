@@ -1,12 +1,17 @@
 """Print the size and the mean of the feature maps of images."""
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from spectralvision.export.standalone.prepare_image import open_image, prepare, read_config
+from spectralvision.export.standalone.prepare_image import (
+    name_outputs,
+    open_image,
+    prepare,
+    read_config,
+)
 
 
 def main(load: Callable[..., Callable[[np.ndarray], list[np.ndarray]]]) -> None:
@@ -19,13 +24,17 @@ def main(load: Callable[..., Callable[[np.ndarray], list[np.ndarray]]]) -> None:
     options = parser.parse_args()
     folder = Path(__file__).resolve().parent
     config = read_config(folder)
+    outputs: Sequence[Path | None] = [None] * len(options.images)
+    if options.out:
+        try:
+            outputs = name_outputs(options.images, Path(options.out), ".npz")
+        except ValueError as error:
+            parser.error(str(error))
     run = load(folder, options.threads)
-    for path in options.images:
+    for path, output in zip(options.images, outputs, strict=True):
         pixels, _ = prepare(open_image(path), config)
         maps = dict(zip(config["outputs"], run(pixels[None]), strict=True))
         for name, values in maps.items():
             print(f"{path}\t{name}\t{values.shape}\t{values.mean():.4f}")
-        if options.out:
-            out = Path(options.out)
-            out.mkdir(parents=True, exist_ok=True)
-            np.savez(out / f"{Path(path).stem}.npz", **maps)
+        if output is not None:
+            np.savez(output, **maps)

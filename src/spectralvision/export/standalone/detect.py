@@ -1,14 +1,19 @@
 """Find objects in images."""
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-from spectralvision.export.standalone.prepare_image import open_image, prepare, read_config
+from spectralvision.export.standalone.prepare_image import (
+    name_outputs,
+    open_image,
+    prepare,
+    read_config,
+)
 
 
 class Objects(NamedTuple):
@@ -69,14 +74,18 @@ def main(load: Callable[..., Callable[[np.ndarray], list[np.ndarray]]]) -> None:
     options = parser.parse_args()
     folder = Path(__file__).resolve().parent
     config = read_config(folder)
+    outputs: Sequence[Path | None] = [None] * len(options.images)
+    if options.out:
+        try:
+            outputs = name_outputs(options.images, Path(options.out), ".png")
+        except ValueError as error:
+            parser.error(str(error))
     run = load(folder, options.threads)
-    for path in options.images:
+    for path, output in zip(options.images, outputs, strict=True):
         image = open_image(path)
         objects = detect(run, config, image)
         for box, label, score in zip(*objects, strict=True):
             sides = " ".join(f"{side:.1f}" for side in box)
             print(f"{path}\t{config['labels'][label]}\t{score:.4f}\t{sides}")
-        if options.out:
-            out = Path(options.out)
-            out.mkdir(parents=True, exist_ok=True)
-            draw(image, objects, config["labels"]).save(out / f"{Path(path).stem}.png")
+        if output is not None:
+            draw(image, objects, config["labels"]).save(output)

@@ -9,7 +9,9 @@ from torch._inductor import aoti_load_package  # documented: PyTorch's name for 
 
 
 def load(folder: Path, threads: int | None = None) -> Callable[[np.ndarray], list[np.ndarray]]:
-    """Return model.pt2, ready to run; the number of threads is torch's own."""
+    """Return model.pt2, ready to run; the number of threads is that of all of PyTorch."""
+    if threads is not None:
+        torch.set_num_threads(threads)
     package = aoti_load_package(str(folder / "model.pt2"))
 
     def run(images: np.ndarray) -> list[np.ndarray]:

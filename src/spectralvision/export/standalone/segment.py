@@ -8,7 +8,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from spectralvision.export.standalone.prepare_image import open_image, prepare, read_config
+from spectralvision.export.standalone.prepare_image import (
+    name_outputs,
+    open_image,
+    prepare,
+    read_config,
+)
 
 
 def segment(
@@ -17,9 +22,13 @@ def segment(
     """Return the (H, W) class numbers of an image's pixels."""
     pixels, (height, width) = prepare(image, config)
     scores = run(pixels[None])[0][0][:, :height, :width]
-    maps = [Image.fromarray(one).resize(image.size, Image.Resampling.BILINEAR) for one in scores]
-    found: np.ndarray = np.stack([np.asarray(one) for one in maps]).argmax(axis=0)
-    return found
+    best = np.full((image.height, image.width), -np.inf, np.float32)
+    classes = np.zeros((image.height, image.width), np.int64)
+    for index, one in enumerate(scores):  # one at a time: all of them may not fit into memory
+        resized = np.asarray(Image.fromarray(one).resize(image.size, Image.Resampling.BILINEAR))
+        better = resized > best
+        best[better], classes[better] = resized[better], index
+    return classes
 
 
 def main(load: Callable[..., Callable[[np.ndarray], list[np.ndarray]]]) -> None:
@@ -32,13 +41,15 @@ def main(load: Callable[..., Callable[[np.ndarray], list[np.ndarray]]]) -> None:
     options = parser.parse_args()
     folder = Path(__file__).resolve().parent
     config = read_config(folder)
+    try:
+        outputs = name_outputs(options.images, Path(options.out), ".png")
+    except ValueError as error:
+        parser.error(str(error))
     run = load(folder, options.threads)
-    out = Path(options.out)
-    out.mkdir(parents=True, exist_ok=True)
-    for path in options.images:
+    for path, output in zip(options.images, outputs, strict=True):
         classes = segment(run, config, open_image(path))
         mask = Image.fromarray(np.array(config["mask_values"], np.uint16)[classes])
-        mask.save(out / f"{Path(path).stem}.png")
+        mask.save(output)
         counts = np.bincount(classes.ravel(), minlength=len(config["labels"]))
         for index in np.argsort(-counts, kind="stable"):
             if counts[index]:

@@ -17,7 +17,7 @@ from torch.nn.functional import pad
 from torchvision.models.detection.image_list import ImageList
 
 from spectralvision.engine.model_io import data_config, label_titles
-from spectralvision.export.deployment import Deployable, Mode, Output
+from spectralvision.export.deployment import Deployable, Mode, Output, fit_side
 from spectralvision.export.feature_maps import deploy_features
 from spectralvision.runs import UserError
 from spectralvision.tasks.detection.detector import Detector
@@ -80,8 +80,11 @@ def build_deployable(model: Detector, size: tuple[int, int] | None, output: Outp
     """
     preprocessing = data_config(model)
     side = model.settings.input_size
-    size = size or (side, side)
     mode: Mode = "stretch" if model.settings.is_square else "fit"
+    usual_scale = size is None and mode == "fit" and output == "auto"
+    if usual_scale:
+        side = fit_side(side, model.settings.max_size)
+    size = size or (side, side)
     if output == "features":
         return deploy_features(model.backbone, size, mode, preprocessing)
     if output != "auto":
@@ -105,6 +108,7 @@ def build_deployable(model: Detector, size: tuple[int, int] | None, output: Outp
         labels=label_titles(model),
         settings={
             "output": "objects",
+            **({"short_side": model.settings.input_size} if usual_scale else {}),
             "min_score": round(float(model.min_score), 6),
             "max_overlap": net.nms_thresh,
             "max_objects": net.detections_per_img,

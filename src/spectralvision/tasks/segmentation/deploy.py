@@ -1,9 +1,11 @@
 """A segmentation model for export."""
 
+from typing import Any
+
 from torch import nn
 
 from spectralvision.engine.model_io import data_config, label_titles
-from spectralvision.export.deployment import Deployable, Output
+from spectralvision.export.deployment import Deployable, Output, fit_side
 from spectralvision.export.feature_maps import deploy_features
 from spectralvision.tasks.segmentation.segmenter import Segmenter
 
@@ -11,8 +13,12 @@ from spectralvision.tasks.segmentation.segmenter import Segmenter
 def build_deployable(model: Segmenter, size: tuple[int, int] | None, output: Output) -> Deployable:
     """Return a segmentation model with what `standalone/segment.py` needs."""
     preprocessing = data_config(model)
+    settings: dict[str, Any] = {}
     if size is None:
-        side = model.settings["short_side"] or preprocessing["input_size"][-1]
+        short_side = model.settings["short_side"]
+        side = short_side or preprocessing["input_size"][-1]
+        if short_side and output != "features":
+            side, settings = fit_side(short_side), {"short_side": short_side}
         size = (side, side)
     if output == "features":
         return deploy_features(model.backbone, size, "fit", preprocessing)
@@ -25,5 +31,5 @@ def build_deployable(model: Segmenter, size: tuple[int, int] | None, output: Out
         mode="fit",
         preprocessing=preprocessing,
         labels=label_titles(model),
-        settings={"output": kind, "mask_values": list(model.settings["values"])},
+        settings={"output": kind, "mask_values": list(model.settings["values"]), **settings},
     )
