@@ -2,7 +2,8 @@
 //
 // Each output value is a weighted mean of the input values below a filter, which is as wide as an
 // output pixel where the image shrinks. Rows are resized first, then columns. Images of bytes are
-// computed in integers, with weights in units of 2^-22, and rounded after the rows too.
+// computed in integers, with weights in units of 2^-22, and rounded after the rows too. Pillow 13
+// takes the columns first where that is less work, which rounds differently.
 
 const PRECISION_BITS = 22;
 
