@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
+EXTRA := .venv-extra/bin
+EXTRA_READY := .venv-extra/ready
 RUN := runs/quickstart-$(shell date +%Y%m%d-%H%M%S)
 
 .PHONY: setup quickstart test test-slow lint pins help-screens
@@ -30,8 +32,16 @@ quickstart: setup
 test: setup
 	$(BIN)/python -m pytest -m "not slow" -n auto --dist worksteal
 
-test-slow: setup
-	$(BIN)/python -m pytest -m slow --durations=15
+test-slow: setup $(EXTRA_READY)
+	$(BIN)/python -m pytest -m "slow and not mobile" --durations=15
+	$(EXTRA)/python -m pytest -m mobile tests/export --durations=5
+
+# A second environment, for the runtimes of phones, whose packages are large.
+$(EXTRA_READY): requirements/extra.txt pyproject.toml $(READY)
+	test -x $(EXTRA)/python || $(PYTHON) -m venv .venv-extra
+	$(BIN)/uv pip install --quiet --python $(EXTRA)/python -r requirements/extra.txt
+	$(BIN)/uv pip install --quiet --python $(EXTRA)/python --no-deps -e .
+	touch $(EXTRA_READY)
 
 lint: setup
 	$(BIN)/ruff check .
@@ -39,8 +49,10 @@ lint: setup
 	$(BIN)/mypy
 
 pins: setup
-	$(BIN)/uv pip compile pyproject.toml --extra train --extra dense --group dev --no-annotate --no-header \
+	$(BIN)/uv pip compile pyproject.toml --extra train --extra dense --extra export --group dev --no-annotate --no-header \
 		--python-version 3.11 --python-platform linux --upgrade -o requirements/dev.txt
+	$(BIN)/uv pip compile pyproject.toml --extra train --extra dense --extra export --extra mobile --group dev \
+		--no-annotate --no-header --python-version 3.11 --python-platform linux --upgrade -o requirements/extra.txt
 
 # Store what --help shows about tasks and recipes; a test compares it with the code.
 help-screens: setup

@@ -17,6 +17,8 @@ from spectralvision.runs import write_json
 from spectralvision.tasks import registry
 from spectralvision.tasks.classification.config import ClassificationConfig
 from spectralvision.tasks.detection.config import DetectionConfig
+from spectralvision.tasks.exporting import ExportConfig
+from spectralvision.tasks.exporting import export as export_model
 from spectralvision.tasks.segmentation.config import SegmentationConfig
 from spectralvision.tasks.training_run import describe_config
 from tests.golden import rule
@@ -27,7 +29,7 @@ CARD = "src/spectralvision/models/weights/affnet_et.cifar10.md"
 GUIDES = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs/guides").glob("*.md"))
 DOCUMENTS = ["README.md", "CONTRIBUTING.md", CARD, *GUIDES]
 VERB = r"(?:^|[\s'`/])spectralvision(?:\.cli)? ((?:%s)\b[^`'<>|&;#\n]*)"
-VERBS = "models|train|evaluate|predict|convert|benchmark|token-labels|push"
+VERBS = "models|train|evaluate|predict|convert|export|benchmark|token-labels|push"
 
 
 def blocks(language):
@@ -69,6 +71,10 @@ def folder(tmp_path_factory):
     image_folder(root / "photos/train", 4)
     picture("red", 0).save(root / "photo.jpg")
     torch.save({"state_dict": rule.state(rule.load("affnet_256")[1])}, root / "affnet.pt")
+    export = ExportConfig(
+        model=str(root / "runs/photos-affnet_et"), target="onnx", out=root / "deploy"
+    )
+    export_model(export)
     return root
 
 
@@ -245,6 +251,13 @@ def test_the_accuracies_on_their_page_are_those_of_the_results():
 
     rows = json.loads(RESULTS.read_text())["rows"]
     assert between("docs/guides/accuracy.md", BEGIN, END) == tables(rows)
+
+
+def test_the_latencies_are_those_of_the_results():
+    from benchmarks.deploy_page import BEGIN, END, RESULTS, tables
+
+    text = between("docs/guides/export.md", BEGIN, END)
+    assert text == tables(json.loads(RESULTS.read_text())), "run `python benchmarks/deploy_page.py`"
 
 
 def test_the_accuracies_in_the_text_are_those_of_the_results():

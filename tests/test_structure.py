@@ -170,6 +170,10 @@ PRIVATE = {
     "_fft_r2c": "name of the operator behind torch.fft, for counting",
     "_fft_c2r": "the same",
     "_fft_c2c": "the same",
+    "torch._inductor.aoti_compile_and_package": "documented as PyTorch's ahead-of-time compiler",
+    "torch._inductor.aoti_load_package": "the same",
+    "executorch.exir._serialize._program.deserialize_pte_binary": "ExecuTorch's only reader of a "
+    "program's operators",
     "_exit": "os._exit, which is documented, for the thread of a queue",
 }
 """Private names of torch, timm and Lightning that are used, each with its reason."""

@@ -16,6 +16,7 @@ from spectralvision.commands import Command
 from spectralvision.commands.benchmark import Benchmark
 from spectralvision.commands.convert import Convert
 from spectralvision.commands.evaluate import Evaluate
+from spectralvision.commands.export import Export
 from spectralvision.commands.models import Models
 from spectralvision.commands.predict import Predict
 from spectralvision.commands.push import Push
@@ -29,7 +30,7 @@ from spectralvision_cli.quick_answers import answer, close_output, normalize
 
 COMMANDS: dict[str, type[Command[Any]]] = {
     command.verb: command
-    for command in (Models, Train, Evaluate, Predict, Convert, Benchmark, TokenLabels, Push)
+    for command in (Models, Train, Evaluate, Predict, Convert, Export, Benchmark, TokenLabels, Push)
 }
 
 

@@ -15,12 +15,12 @@ RECORD = {
 }
 
 
-def make_run(folder, name, record=RECORD):
-    """Return a run folder of a model with three classes."""
+def make_run(folder, name, record=RECORD, classes=CLASSES):
+    """Return a run folder of an untrained model, by default with three classes."""
     torch.manual_seed(1)
-    model = sv.create_model(name, num_classes=3)
+    model = sv.create_model(name, num_classes=len(classes))
     torch.nn.init.normal_(model.get_classifier().weight)
-    describe(model, CLASSES, 32)
+    describe(model, classes, 32)
     folder.mkdir()
     save_model(model, folder)
     write_json(folder / "run.json", record)

@@ -51,7 +51,7 @@ from spectralvision.models.backbone import (
     init_weights,
 )
 from spectralvision.models.build import build_variant, bundled_weights
-from spectralvision.models.conv_norm import ConvBatchNormAct
+from spectralvision.models.conv_norm import ConvBatchNormAct, absorb_affine, chain_pointwise
 
 Layer = Callable[..., nn.Module]
 STEM_DIM = 16
@@ -130,7 +130,7 @@ class AFFStage(nn.Module):
         self.downsample = downsample
         self.blocks = nn.Sequential(*blocks)
         self.norm = norm_layer(dim, **factory)
-        self.proj = ConvBatchNormAct(dim, dim, 1, act_layer=None, **factory)
+        self.proj: nn.Module = ConvBatchNormAct(dim, dim, 1, act_layer=None, **factory)
         self.fusion: nn.Module | None = None
         if fuse_input:
             self.fusion = ConvBatchNormAct(2 * dim, dim, 1, act_layer=act_layer, **factory)
@@ -139,6 +139,23 @@ class AFFStage(nn.Module):
         x = self.downsample(x)
         y = self.proj(self.norm(self.blocks(x)))
         return y if self.fusion is None else self.fusion(torch.cat([x, y], dim=1))
+
+    def fuse(self) -> nn.Module:
+        """Return the same function for evaluation, with the linear layers after the blocks as one.
+
+        These are scale and shift of the norm, the projection, and, where there is one, the
+        convolution of the fusion. Stages that are fused already stay as they are.
+        """
+        if not isinstance(self.proj, ConvBatchNormAct):
+            return self
+        proj: Any = self.proj.fuse()  # type: ignore[operator]
+        self.norm = absorb_affine(self.norm, proj[0])
+        self.proj = proj
+        if self.fusion is not None:
+            fusion: Any = self.fusion.fuse()  # type: ignore[operator]
+            chain_pointwise(proj[0], fusion[0], start=proj[0].out_channels)
+            self.proj, self.fusion = nn.Identity(), fusion
+        return self
 
 
 class AFFNet(SpectralBackbone):

@@ -8,6 +8,34 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 
+def absorb_affine(norm: nn.Module, conv: nn.Conv2d) -> nn.Module:
+    """Move scale and shift of a group norm into the 1x1 convolution after it; return the rest.
+
+    Any other norm, or one without scale and shift, is returned as it is. The convolution has a
+    bias.
+    """
+    if not isinstance(norm, nn.GroupNorm) or not norm.affine:
+        return norm
+    assert conv.kernel_size == (1, 1)
+    assert conv.groups == 1
+    assert conv.bias is not None
+    weight = conv.weight.detach()
+    conv.bias = nn.Parameter(conv.bias.detach() + weight[..., 0, 0] @ norm.bias.detach())
+    conv.weight = nn.Parameter(weight * norm.weight.detach()[:, None, None])
+    rest = nn.GroupNorm(norm.num_groups, norm.num_channels, norm.eps, affine=False)
+    return rest.train(norm.training)
+
+
+def chain_pointwise(first: nn.Conv2d, second: nn.Conv2d, start: int) -> None:
+    """Make the inputs of a 1x1 convolution from channel `start` on those of the one before it."""
+    assert first.bias is not None
+    assert second.bias is not None
+    before, after = second.weight.detach()[..., 0, 0].split([start, first.out_channels], dim=1)
+    second.bias = nn.Parameter(second.bias.detach() + after @ first.bias.detach())
+    merged = torch.cat([before, after @ first.weight.detach()[..., 0, 0]], dim=1)
+    second.weight = nn.Parameter(merged[..., None, None])
+
+
 class ConvBatchNormAct(nn.Module):
     """Convolution without bias, batch norm, activation (`act_layer=None` for none).
 

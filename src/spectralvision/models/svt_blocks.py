@@ -63,8 +63,9 @@ class Attention(nn.Module):
         """Attend from the tokens of x (B, C, H, W) to those of `context`, by default its own."""
         heads = (self.num_heads, -1)
         q = to_tokens(self.q(x)).unflatten(-1, heads).transpose(1, 2)  # (B, heads, N, C / heads)
-        kv = to_tokens(self.kv(x if context is None else context))
-        k, v = kv.unflatten(-1, (2, *heads)).permute(2, 0, 3, 1, 4).unbind(0)
+        kv = to_tokens(self.kv(x if context is None else context)).unflatten(-1, (2, -1))
+        k = kv[..., 0, :].unflatten(-1, heads).transpose(1, 2)
+        v = kv[..., 1, :].unflatten(-1, heads).transpose(1, 2)
         out = self.attn(q, k, v).transpose(1, 2).flatten(2)
         return self.proj(out.transpose(-2, -1).unflatten(2, x.shape[2:]))
 

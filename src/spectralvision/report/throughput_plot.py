@@ -8,6 +8,7 @@ from spectralvision.runs import UserError, atomic_write
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 PRECISIONS = {"32": "float32", "bf16": "bfloat16"}
 
@@ -36,6 +37,15 @@ def plot_throughput(result: dict[str, Any], path: str) -> str:
     axes.set_title(_title(result["machine"]), fontsize="medium")
 
     # 2. Write the file
+    return save_figure(figure, path)
+
+
+def save_figure(figure: "Figure", path: str) -> str:
+    """Write a figure of `--plot` to a file whose name ends in .png, .svg or .pdf; return its path.
+
+    Raises:
+        UserError: The file cannot be written, or matplotlib does not know its format.
+    """
     kind = Path(path).suffix.lstrip(".") or "png"
     try:
         with atomic_write(Path(path)) as beside:

@@ -24,6 +24,7 @@ from spectralvision.engine import model_io
 from spectralvision.engine.output_shards import write_json_list
 from spectralvision.engine.processes import rank
 from spectralvision.engine.train_module import Monitor, TrainModule
+from spectralvision.export.deployment import Deployable, Output
 from spectralvision.report import Findings
 from spectralvision.runs import UserError
 from spectralvision.sharing.model_card import CardKind
@@ -262,6 +263,23 @@ class Task(ABC):
     def prediction_note(self, name: str) -> str | None:
         """Return a line for the user about the predictions of a model; None for none."""
         return None
+
+    # Export
+
+    def deployable(
+        self, model: nn.Module, size: tuple[int, int] | None, output: Output
+    ) -> Deployable:
+        """Return a model with what a program needs to use it.
+
+        Args:
+            model: Of this task.
+            size: (H, W) of the input; None: the model's own.
+            output: What the exported file returns.
+
+        Raises:
+            UserError: The model cannot be exported, or has no such output.
+        """
+        raise UserError(f"models for {self.name} cannot be exported.")
 
     # Report
 

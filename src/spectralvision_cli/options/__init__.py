@@ -4,6 +4,7 @@ from spectralvision_cli.options.benchmark import BenchmarkOptions
 from spectralvision_cli.options.common import VerbOptions
 from spectralvision_cli.options.convert import ConvertOptions
 from spectralvision_cli.options.evaluate import EvaluateOptions
+from spectralvision_cli.options.export import ExportOptions
 from spectralvision_cli.options.models import ModelsOptions
 from spectralvision_cli.options.predict import PredictOptions
 from spectralvision_cli.options.push import PushOptions
@@ -16,6 +17,7 @@ VERBS: dict[str, type[VerbOptions]] = {
     "evaluate": EvaluateOptions,
     "predict": PredictOptions,
     "convert": ConvertOptions,
+    "export": ExportOptions,
     "benchmark": BenchmarkOptions,
     "token-labels": TokenLabelsOptions,
     "push": PushOptions,

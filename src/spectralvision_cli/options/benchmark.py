@@ -18,9 +18,17 @@ class BenchmarkOptions(VerbOptions):
     examples: ClassVar[tuple[str, ...]] = (
         "spectralvision benchmark affnet_t mobilevit_s --input-size 224 256",
         "spectralvision benchmark affnet_et --form eager fused --plot speed.png",
+        "spectralvision benchmark affnet_t mobilevit_s --runtimes all --threads 2",
     )
     groups: ClassVar[dict[str, tuple[str, ...]]] = {
-        "Models and inputs": ("models", "form", "input_size", "batch_size", "train"),
+        "Models and inputs": (
+            "models",
+            "form",
+            "runtimes",
+            "input_size",
+            "batch_size",
+            "train",
+        ),
         "Computation": ("device", "precision", "memory_format", "threads", "rounds"),
         "Output": ("plot", "json"),
     }
@@ -30,10 +38,15 @@ class BenchmarkOptions(VerbOptions):
     form: tuple[Literal["eager", "fused", "compiled", "fused+compiled"], ...] = ("eager",)
     """Forms in which to run each model; fused: normalization folded into convolutions by the
     model's fuse(), compiled: by its compile()."""
+    runtimes: tuple[
+        Literal["all", "eager", "onnx", "openvino", "pt2", "executorch", "litert", "ncnn"], ...
+    ] = ()
+    """Export each model and time it on these runtimes instead, in float32 or, for OpenVINO, its
+    default precision; all: those that are installed."""
     input_size: tuple[int, ...] = option((), "PIXELS")
     """Sides of the square input in pixels; by default the first model's own."""
-    batch_size: int = option(8, "N")
-    """Images per batch."""
+    batch_size: int | Literal["auto"] = option("auto", "N")
+    """Images per batch; auto: 8, with --runtimes 1."""
     train: bool = False
     """Time forward and backward instead of inference; with the forms eager and compiled."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
@@ -47,4 +60,5 @@ class BenchmarkOptions(VerbOptions):
     rounds: int = option(10, "N")
     """Number of times that each model is timed; the median is reported."""
     plot: str | None = option(None, "FILE")
-    """File for a plot of images per second against input size: .png, .svg or .pdf."""
+    """File for a plot of images per second against input size, with --runtimes of latency against
+    size of the file: .png, .svg or .pdf."""

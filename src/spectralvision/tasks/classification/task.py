@@ -22,11 +22,12 @@ from spectralvision.data.workers import choose_num_workers
 from spectralvision.engine.model_io import data_config
 from spectralvision.engine.processes import rank
 from spectralvision.engine.train_module import Monitor, TrainModule
+from spectralvision.export.deployment import Deployable, Output
 from spectralvision.models.affnet import CIFAR10
 from spectralvision.report import Findings
 from spectralvision.sharing.model_card import CLASSIFIER
 from spectralvision.tasks.base import Row, Table, Task, Transform
-from spectralvision.tasks.classification import evaluate, predict
+from spectralvision.tasks.classification import deploy, evaluate, predict
 from spectralvision.tasks.classification.class_tables import write_class_tables
 from spectralvision.tasks.classification.config import ClassificationConfig
 from spectralvision.tasks.classification.data import (
@@ -194,6 +195,11 @@ class ClassificationTask(Task):
         return (
             f"{BUNDLED} is a small bundled model that knows {', '.join(CIFAR10)} only; see --model"
         )
+
+    # Export
+
+    def deployable(self, model: Any, size: tuple[int, int] | None, output: Output) -> Deployable:
+        return deploy.build_deployable(model, size, output)
 
     # Report
 

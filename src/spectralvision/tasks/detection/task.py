@@ -14,6 +14,7 @@ from spectralvision.data.shard_columns import Columns
 from spectralvision.data.splits import Data
 from spectralvision.engine.model_io import data_config
 from spectralvision.engine.train_module import Monitor, TrainModule
+from spectralvision.export.deployment import Deployable, Output
 from spectralvision.report import Findings
 from spectralvision.runs import UserError, require_extra
 from spectralvision.sharing.model_card import CardKind
@@ -26,7 +27,7 @@ from spectralvision.tasks.base import (
     Transform,
     require_no_reader,
 )
-from spectralvision.tasks.detection import evaluate, predict
+from spectralvision.tasks.detection import deploy, evaluate, predict
 from spectralvision.tasks.detection.config import DetectionConfig
 from spectralvision.tasks.detection.data import (
     check_data,
@@ -173,6 +174,11 @@ class DetectionTask(Task):
     def label(self, data: Data, images: Images | Stream, index: int) -> str | None:
         assert isinstance(images, Images)  # no reader of objects is a stream
         return describe_target(images.target(index), data.classes)
+
+    # Export
+
+    def deployable(self, model: Any, size: tuple[int, int] | None, output: Output) -> Deployable:
+        return deploy.build_deployable(model, size, output)
 
     # Report
 

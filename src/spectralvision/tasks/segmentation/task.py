@@ -13,6 +13,7 @@ from spectralvision.data.shard_columns import Columns
 from spectralvision.data.splits import Data
 from spectralvision.engine.model_io import data_config, label_titles
 from spectralvision.engine.train_module import Monitor, TrainModule
+from spectralvision.export.deployment import Deployable, Output
 from spectralvision.report import Findings
 from spectralvision.sharing.model_card import CardKind
 from spectralvision.tasks.base import (
@@ -24,7 +25,7 @@ from spectralvision.tasks.base import (
     Transform,
     require_no_reader,
 )
-from spectralvision.tasks.segmentation import evaluate, predict
+from spectralvision.tasks.segmentation import deploy, evaluate, predict
 from spectralvision.tasks.segmentation.config import SegmentationConfig
 from spectralvision.tasks.segmentation.data import (
     check_data,
@@ -146,6 +147,11 @@ class SegmentationTask(Task):
 
     def file_writer(self, model: Any, options: PredictOptions) -> FileWriter | None:
         return predict.file_writer(model, options)
+
+    # Export
+
+    def deployable(self, model: Any, size: tuple[int, int] | None, output: Output) -> Deployable:
+        return deploy.build_deployable(model, size, output)
 
     # Report
 

@@ -1,0 +1,1 @@
+"""Export networks to the runtimes where they are deployed; one file a runtime."""
