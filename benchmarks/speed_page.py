@@ -91,8 +91,9 @@ def sentence() -> str:
         f"the authors' code and {min(wavelets):.1f} to {max(wavelets):.1f} times that of "
         "pytorch_wavelets on two CPU cores, with equal results "
         "([all comparisons](docs/guides/speed.md), with the targets that were missed). A form "
-        "without complex tensors compiles without graph breaks and runs on phones, browsers and "
-        "servers, compared with PyTorch at each export ([deploy a model](docs/guides/export.md))."
+        "without complex tensors compiles without graph breaks and is exported for phones, "
+        "browsers and servers; each file is run and compared with PyTorch (Core ML's on macOS "
+        "only; [deploy a model](docs/guides/export.md))."
     )
     return "\n".join(textwrap.wrap(text, 100, subsequent_indent="  ")) + "\n"
 

@@ -29,7 +29,7 @@ def prepare(module: nn.Module, example: Tensor) -> nn.Module:
         module: In evaluation mode; (B, 3, H, W) -> anything.
         example: (B, 3, H, W).
     """
-    module = reparameterize_model(module).eval()  # a copy
+    module = reparameterize_model(module).eval()  # copies it
     # Converters take weights in their usual order only
     module = module.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     for name, size in _map_sizes(module, example).items():
