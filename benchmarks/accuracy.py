@@ -16,11 +16,6 @@ repeated, interrupted ones are resumed.
 """
 
 import argparse
-import csv
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -28,6 +23,7 @@ from statistics import mean
 from typing import Any
 
 from provenance import provenance
+from training_runs import ALONE, evaluate, read_run, train
 
 from spectralvision.runs import read_json, write_json
 
@@ -46,53 +42,8 @@ FIELDS = {
     "label-smoothing": 0.1,
     "weight-decay": 0.05,
     "workers": 0,
+    "pretrained": "none",
 }
-COLUMNS = ("epoch", "train_loss", "train_top1", "val_top1", "images_per_second")
-ALONE = os.environ | {
-    "OMP_NUM_THREADS": "1",
-    "MALLOC_MMAP_THRESHOLD_": "4294967296",
-    "MALLOC_TRIM_THRESHOLD_": "4294967296",
-}
-
-
-def command(*words: object) -> str:
-    """Return what a command prints."""
-    line = [sys.executable, "-m", "spectralvision.cli", *map(str, words)]
-    done = subprocess.run(line, env=ALONE, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(f"{' '.join(line)}\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
-    return done.stdout
-
-
-def train(run: Path, **fields: object) -> Path:
-    """Train a run, or resume it; return its folder."""
-    if not (run / "run.json").is_file():
-        words = [f"--{name.replace('_', '-')}={value}" for name, value in fields.items()]
-        command("train", "--out", run, *words)
-    elif read_json(run / "run.json")["status"] != "finished":
-        command("train", "--resume", run)
-    print(
-        f"{run.name}: {100 * read_json(run / 'run.json')['results']['val_top1']:.1f} % val",
-        flush=True,
-    )
-    return run
-
-
-def evaluate(run: Path, data: str) -> dict[str, Any]:
-    """Return the metrics of a run. The test set is used once; its result is kept in the folder."""
-    if not (run / "test.json").is_file():
-        words = ("--model", run, "--data", data, "--split", "test", "--workers", 0, "--json")
-        write_json(run / "test.json", json.loads(command("evaluate", *words)))
-    record, test = read_json(run / "run.json"), read_json(run / "test.json")
-    with (run / "metrics.csv").open() as lines:
-        curve = [{name: float(row[name]) for name in COLUMNS} for row in csv.DictReader(lines)]
-    return {
-        "seed": record["config"]["seed"],
-        "test_top1": test["top1"],
-        "val_top1": record["results"]["val_top1"],
-        "minutes": round(record["results"]["seconds"] / 60, 1),
-        "curve": curve,
-    }
 
 
 def search_rates(pool: ThreadPoolExecutor, data: str, runs: Path) -> dict[str, dict[float, float]]:
@@ -100,7 +51,8 @@ def search_rates(pool: ThreadPoolExecutor, data: str, runs: Path) -> dict[str, d
     jobs = {
         (model, rate): pool.submit(
             train, runs / f"search-{model}-{rate}",
-            data=data, model=model, lr=rate, epochs=SEARCH_EPOCHS, seed=0, **FIELDS,
+            environment=ALONE, data=data, model=model, lr=rate, epochs=SEARCH_EPOCHS, seed=0,
+            **FIELDS,
         )
         for model in MODELS for rate in RATES
     }  # fmt: skip
@@ -119,7 +71,8 @@ def train_on_cifar10(pool: ThreadPoolExecutor, data: str, runs: Path) -> list[di
         model: [
             pool.submit(
                 train, runs / f"cifar10-{model}-{seed}",
-                data=data, model=model, lr=best[model], epochs=EPOCHS, seed=seed, **FIELDS,
+                environment=ALONE, data=data, model=model, lr=best[model], epochs=EPOCHS,
+                seed=seed, **FIELDS,
             )
             for seed in SEEDS
         ]
@@ -129,7 +82,7 @@ def train_on_cifar10(pool: ThreadPoolExecutor, data: str, runs: Path) -> list[di
         row(
             "cifar10",
             model,
-            [evaluate(job.result(), data) for job in jobs[model]],
+            [test(job.result(), data) for job in jobs[model]],
             learning_rate=best[model],
             search={str(rate): top1 for rate, top1 in search[model].items()},
             epochs=EPOCHS,
@@ -147,6 +100,7 @@ def train_on_flowers12(pool: ThreadPoolExecutor, data: str, runs: Path) -> list[
         "input_size": 64,
         "val_fraction": 0.1,
         "workers": 0,
+        "pretrained": "none",
     }
     starts = {
         "from CIFAR-10 weights": runs / f"cifar10-affnet_et-{SEEDS[0]}",
@@ -157,6 +111,7 @@ def train_on_flowers12(pool: ThreadPoolExecutor, data: str, runs: Path) -> list[
             pool.submit(
                 train,
                 runs / f"flowers12-{start.replace(' ', '-')}-{seed}",
+                environment=ALONE,
                 model=model,
                 seed=seed,
                 **fields,
@@ -169,11 +124,17 @@ def train_on_flowers12(pool: ThreadPoolExecutor, data: str, runs: Path) -> list[
         row(
             "flowers12",
             f"affnet_et {start}",
-            [evaluate(job.result(), data) for job in jobs[start]],
+            [test(job.result(), data) for job in jobs[start]],
             epochs=FLOWERS_EPOCHS,
         )
         for start in starts
     ]
+
+
+def test(run: Path, data: str) -> dict[str, Any]:
+    """Return what a run recorded, and its accuracy on the test set."""
+    top1 = evaluate(run, data, environment=ALONE)["top1"]
+    return {**read_run(run), "test_top1": top1}
 
 
 def row(data: str, model: str, runs: Sequence[dict[str, Any]], **facts: Any) -> dict[str, Any]:

@@ -50,11 +50,14 @@ sys.exit(main())
 CAMVID = {
     "input-size": 224, "short-side": 288, "batch-size": 4, "min-scale": 0.5, "max-scale": 1.5,
     "distortion": 1, "drop-path": 0.1, "class-weights": 0.5, "lovasz": 0.5, "ema": 0.995,
-    "precision": "bf16-mixed",
+    "precision": "bf16-mixed", "pretrained": "none",
 }  # fmt: skip
 DEEPLABV3 = {"decoder": "deeplabv3", "output-stride": 8} | CAMVID
-BCCD = {"input-size": 320, "batch-size": 8, "precision": "bf16-mixed"}
-DSB2018 = {"input-size": 256, "batch-size": 4, "fpn-channels": 64, "precision": "bf16-mixed"}
+BCCD = {"input-size": 320, "batch-size": 8, "precision": "bf16-mixed", "pretrained": "none"}
+DSB2018 = {
+    "input-size": 256, "batch-size": 4, "fpn-channels": 64, "precision": "bf16-mixed",
+    "pretrained": "none",
+}  # fmt: skip
 
 
 class Entry(NamedTuple):

@@ -26,6 +26,7 @@ MIN_WIDTH, MAX_WIDTH = 60, 100  # columns
 REQUIRED = "[required]"
 VALUES = {
     "out": "DIR", "masks": "DIR", "pictures": "DIR", "label_maps": "DIR", "teacher": "MODEL",
+    "teacher_cache": "DIR", "pretrained": "auto|none|published|NAME",
     "opt": "NAME", "sched": "NAME", "strategy": "NAME", "logger": "NAME", "auto_augment": "POLICY",
 }  # fmt: skip
 """What stands for the value of a text option; for others, the last word of their name."""

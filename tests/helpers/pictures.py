@@ -30,13 +30,17 @@ def encoded(image: Image.Image, kind: str = "PNG") -> bytes:
 
 
 def image_folder(
-    root: Path, per_class: int = 5, first: int = 0, classes: tuple[str, ...] = tuple(COLOURS)
+    root: Path,
+    per_class: int = 5,
+    first: int = 0,
+    classes: tuple[str, ...] = tuple(COLOURS),
+    side: int = 24,
 ) -> Path:
     """Write images in ImageFolder layout, root/class/number.png, and return the root."""
     for color in classes:
         (root / color).mkdir(parents=True)
         for number in range(first, first + per_class):
-            picture(color, number).save(root / color / f"{number}.png")
+            picture(color, number, side).save(root / color / f"{number}.png")
     return root
 
 

@@ -7,6 +7,8 @@ from spectralvision.data.images import Images
 from spectralvision.data.splits import Data
 from spectralvision.runs import UserError
 
+SYNTHETIC = "synthetic"
+"""Name of the data set."""
 HEIGHT = 375
 WIDTH = 500
 """Median size of ImageNet's images in pixels."""
@@ -48,4 +50,4 @@ def open_synthetic(spec: str, num_classes: int | None = None) -> Data:
         "train": SyntheticImages(int(count), num_classes),
         "val": SyntheticImages(num_val, num_classes, seed=1),
     }
-    return Data("synthetic", tuple(map(str, range(num_classes))), dict(splits))
+    return Data(SYNTHETIC, tuple(map(str, range(num_classes))), dict(splits))

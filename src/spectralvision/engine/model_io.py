@@ -33,7 +33,7 @@ HUB_PACKAGES = ("huggingface_hub", "httpx", "httpx2", "requests")
 MAX_REASON_CHARACTERS = 300
 UNUSED_CONFIG = (
     "tag", "license", "test_input_size", "test_crop_pct", "label_descriptions", "url", "hf_hub_id",
-    "file",
+    "file", "description",
 )  # fmt: skip
 
 

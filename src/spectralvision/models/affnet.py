@@ -357,7 +357,10 @@ CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "hors
 
 default_cfgs = generate_default_cfgs(
     {
-        "affnet_et.cifar10": CFG | bundled_weights("affnet_et.cifar10", 64, CIFAR10),
+        "affnet_et.cifar10": CFG
+        | bundled_weights(
+            "affnet_et.cifar10", 64, CIFAR10, "CIFAR-10, compressed again", "none is stated"
+        ),
         # The star makes the entry without weights the default: those for small images are not.
         **{f"{variant}.*": CFG for variant in VARIANTS},
     }

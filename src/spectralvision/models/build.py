@@ -9,9 +9,21 @@ from torch import nn
 from spectralvision.models.released import checkpoint_filter_fn
 
 
-def bundled_weights(name: str, side: int, label_names: tuple[str, ...]) -> dict[str, Any]:
-    """Return timm's configuration of weights that are part of the package (weights/*.md: cards)."""
+def bundled_weights(
+    name: str, side: int, label_names: tuple[str, ...], data: str, license: str
+) -> dict[str, Any]:
+    """Return timm's configuration of weights that are part of the package.
+
+    Args:
+        name: Of the files in weights/, of which the .md is a card.
+        side: Of the input, in pixels.
+        label_names: Classes in the order of the logits.
+        data: The images that they were trained on, in words.
+        license: What is known of the license of these images.
+    """
     return {
+        "description": data,
+        "license": license,
         "file": str(Path(__file__).parent / f"weights/{name}.safetensors"),
         "input_size": (3, side, side),
         "pool_size": (side // 32, side // 32),

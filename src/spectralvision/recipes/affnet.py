@@ -69,6 +69,8 @@ class AffnetImagenet(ClassificationConfig):
 
     model: str = "affnet_et"
     """affnet_et, affnet_t or affnet; any other model works too."""
+    pretrained: str = "none"
+    """Weights to start from: none, published, auto, or the name of weights."""
     epochs: int | Auto = 300
     """Number of epochs."""
     batch_size: int | Auto = 1024

@@ -77,6 +77,8 @@ class AffnetCocoSsdlite(DetectionConfig):
     model: str = "affnet"
     """affnet_et, affnet_t or affnet, or a run folder of a classifier to start from; any other model
     works too."""
+    pretrained: str = "none"
+    """Weights to start from: none, published, auto, or the name of weights."""
     detector: DetectorName = "ssdlite"
     """Detector of torchvision."""
     epochs: int | Auto = 200
@@ -98,6 +100,8 @@ class SvtCocoMaskRcnn1x(DetectionConfig):
     model: str = "svt_h_s"
     """svt_h_s, svt_h_b or svt_h_l, or a run folder of a classifier to start from; any other model
     works too."""
+    pretrained: str = "none"
+    """Weights to start from: none, published, auto, or the name of weights."""
     detector: DetectorName = "mask_rcnn"
     """Detector of torchvision."""
     epochs: int | Auto = 12

@@ -63,8 +63,9 @@ class Finetune(ClassificationConfig):
 
     model: str = field()
     """Run folder, hf_hub:OWNER/NAME, or timm's name of a model with published weights."""
-    pretrained: bool = True
-    """Start from the published weights, if the model is a plain name."""
+    pretrained: str = "published"
+    """Weights to start from, if the model is a plain name: published, those that timm has for it;
+    the name of weights, such as cifar10; auto or none."""
     optimizer: OptimizerConfig = field(default_factory=_optimizer)
     loss: LossConfig = field(default_factory=_loss)
 

@@ -68,6 +68,8 @@ class AffnetAde20k(SegmentationConfig):
 
     model: str = "affnet_t"
     """affnet_et, affnet_t or affnet; a run folder or hf_hub:OWNER/NAME starts from its weights."""
+    pretrained: str = "none"
+    """Weights to start from: none, published, auto, or the name of weights."""
     decoder: Decoder = "deeplabv3"
     """Decoder; deeplabv3 is that of the paper."""
     output_stride: int | Auto = 8

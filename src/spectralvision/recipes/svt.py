@@ -77,6 +77,8 @@ class SvtImagenet(ClassificationConfig):
 
     model: str = "svt_h_s"
     """svt_h_s, svt_h_b or svt_h_l; any other model works too."""
+    pretrained: str = "none"
+    """Weights to start from: none, published, auto, or the name of weights."""
     epochs: int | Auto = 310
     """Number of epochs."""
     batch_size: int | Auto = 1024

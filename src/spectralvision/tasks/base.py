@@ -111,6 +111,15 @@ class Task(ABC):
 
     # Training
 
+    def prepare(self, config: Any, say: Callable[[str], None]) -> None:
+        """Write what training needs besides the data. It is called once, before any process.
+
+        Args:
+            config: The settings.
+            say: Called with each message for the user.
+        """
+        return None
+
     def epoch_limits(self, config: Any, data: Data, is_pretrained: bool) -> tuple[int, int]:
         """Return the least and the most epochs that `--epochs auto` stands for."""
         return (15, 15) if is_pretrained else (50, 200)

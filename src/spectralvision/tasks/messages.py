@@ -13,8 +13,13 @@ from spectralvision.data.workers import count_cores
 from spectralvision.engine.auto_settings import MAX_CPU_SECONDS
 from spectralvision.engine.devices import Device
 from spectralvision.engine.find_learning_rate import STEPS
-from spectralvision.engine.model_io import architecture, brings_weights, data_config
+from spectralvision.engine.model_io import architecture, data_config
 from spectralvision.engine.projection import Projection
+from spectralvision.engine.starting_weights import (
+    describe_weights,
+    format_weights,
+    has_strong_weights,
+)
 from spectralvision.runs import format_bytes, format_count, format_duration, format_rate
 from spectralvision.tasks.base import Task
 from spectralvision.tasks.train_config import TrainConfig
@@ -34,7 +39,7 @@ MAX_DATA_WAIT = 0.1
 def describe_data_and_model(
     config: TrainConfig, data: Data, model: nn.Module, input_size: str
 ) -> Iterator[str]:
-    """Yield two lines: the data found, and the model with its size and cost."""
+    """Yield lines: the data found, the model with its size and cost, and the weights it has."""
     counts = ", ".join(f"{format_count(len(split))} {name}" for name, split in data.splits.items())
     divided = data.facts.get("val_split")
     origin = ""
@@ -42,12 +47,14 @@ def describe_data_and_model(
         origin = f" (val: {_held_out(divided, data)} of {divided['from']}, seed {divided['seed']})"
     yield f"data   {data.name}: {len(data.classes)} classes; {counts} images{origin}"
     millions = sum(parameter.numel() for parameter in model.parameters()) / 1e6
-    is_pretrained = config.pretrained or brings_weights(config.model)
-    weights = "pretrained weights" if is_pretrained else "from scratch"
+    weights = describe_weights(config.model, config.pretrained)
+    origin = "pretrained weights" if weights else "from scratch"
     yield (
-        f"model  {architecture(model)}: {millions:.2f} M parameters, {_macs(model)}, {weights}, "
+        f"model  {architecture(model)}: {millions:.2f} M parameters, {_macs(model)}, {origin}, "
         + input_size
     )
+    if weights:
+        yield format_weights(weights)
 
 
 def describe_training(config: Any, device: Device, projection: Projection) -> str:
@@ -101,7 +108,7 @@ def advise_on_duration(
         )
     if seconds > MAX_CPU_SECONDS or reduced:
         cures = ["a GPU"]
-        if not (config.pretrained or brings_weights(config.model)):
+        if not has_strong_weights(config.model, config.pretrained):
             cures.append(task.small_model)
         smallest = task.smallest_sizes[0]
         if seconds > MAX_CPU_SECONDS and config.input_size > smallest:

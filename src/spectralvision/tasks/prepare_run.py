@@ -12,13 +12,14 @@ from torch.utils.data import DataLoader
 from spectralvision.data.open_data import READER_PREFIXES
 from spectralvision.data.shard_columns import Columns
 from spectralvision.data.splits import Data, split_train_val
-from spectralvision.engine import auto_settings, model_io
+from spectralvision.engine import auto_settings
 from spectralvision.engine.devices import Device, choose_device
 from spectralvision.engine.find_learning_rate import find_learning_rate
 from spectralvision.engine.processes import rank
 from spectralvision.engine.progress import show_status
 from spectralvision.engine.projection import Projection, project
 from spectralvision.engine.run_record import check_resumable
+from spectralvision.engine.starting_weights import choose_weights, has_strong_weights
 from spectralvision.engine.threads import choose_threads
 from spectralvision.engine.train_module import FitConfig, TrainModule
 from spectralvision.runs import UserError, expand_user, require_empty_dir
@@ -118,7 +119,7 @@ def shorten(prepared: Prepared, wanted: Any, is_new: bool) -> tuple[Prepared, Pr
     device, trainer = prepared.fit_config.device, prepared.config.trainer
     if device.accelerator != "cpu" or trainer.world_size > 1 or not is_new:
         return prepared, projection
-    is_pretrained = wanted.pretrained or model_io.brings_weights(wanted.model)
+    is_pretrained = has_strong_weights(first.config.model, first.config.pretrained)
 
     def rebuild(**values: int) -> Prepared:
         config = replace(wanted, trainer=trainer, **values)
@@ -178,7 +179,9 @@ def _project(prepared: Prepared) -> Projection:
 def _resolve(task: Task, config: Any, data: Data) -> Any:
     """Return the settings with every `auto` that the data decides filled in."""
     num_train = len(data.split("train"))
-    is_pretrained = config.pretrained or model_io.brings_weights(config.model)
+    model, pretrained = choose_weights(config.model, config.pretrained, data)
+    config = replace(config, model=model, pretrained=pretrained)
+    is_pretrained = has_strong_weights(model, pretrained)
     batch = auto_settings.choose_batch_size(
         config.batch_size, task.batch_limits, num_train, config.trainer.parts_per_batch, data.name
     )

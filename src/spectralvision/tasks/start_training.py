@@ -8,6 +8,7 @@ from spectralvision.engine.processes import is_launched, launch
 from spectralvision.engine.progress import log_line
 from spectralvision.runs import expand_user, require_extra
 from spectralvision.tasks.cross_validation import cross_validate
+from spectralvision.tasks.registry import find_task
 from spectralvision.tasks.train_config import TrainConfig
 from spectralvision.tasks.training_run import train
 
@@ -37,6 +38,8 @@ def start_training(
     require_extra("train", *TRAIN_PACKAGES)
     config.check()
     resume = None if resume is None else expand_user(resume)
+    if not dry_run:
+        find_task(config.task).prepare(config, say)
     if config.folds is not None and config.fold is None:
         return cross_validate(config, say, dry_run, resume)
     trainer = config.trainer.resolve()

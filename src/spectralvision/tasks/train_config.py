@@ -57,8 +57,10 @@ class TrainConfig:
     """Run only this fold, from 1 to --folds."""
     model: str = "affnet_et"
     """Model of ours or of timm, or a run folder or hf_hub:OWNER/NAME to start from."""
-    pretrained: bool = False
-    """Start from the model's published weights."""
+    pretrained: str = "auto"
+    """Weights to start from: published, those that timm has for the model; the name of weights,
+    such as cifar10; none; auto: the weights in the package, if it has some for the model and the
+    images are colored photographs of at least 64 pixels."""
     out: str | None = None
     """Run folder. Default: runs/DATA-MODEL, with -2, -3 ... appended if it exists."""
     epochs: int | Auto = "auto"

@@ -4,7 +4,7 @@ import time
 import uuid
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from spectralvision.engine.run_record import (
     package_versions,
     record_run,
 )
+from spectralvision.engine.starting_weights import describe_weights
 from spectralvision.engine.training_loop import TrainingLoop
 from spectralvision.report import try_write_report, write_report
 from spectralvision.runs import UserError, expand_user, read_json
@@ -55,8 +56,6 @@ def train(
     """
     start = time.monotonic()
     say = discard_line if rank() else say
-    if model_io.names_weights(config.model):
-        config = replace(config, pretrained=True)
     with ExitStack() as locks:
         locks.callback(torch.set_num_threads, torch.get_num_threads())
         if resume is not None and not dry_run:
@@ -149,6 +148,7 @@ def _facts(prepared: Prepared) -> dict[str, Any]:
     return {
         **describe_config(prepared.config),
         "data": describe_data(prepared.data),
+        "weights": describe_weights(prepared.config.model, prepared.config.pretrained),
         "device": prepared.fit_config.device._asdict(),
         "resolved": describe_resolved(
             prepared.config, prepared.fit_config.device, prepared.train_loader.num_workers

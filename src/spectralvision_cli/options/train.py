@@ -35,7 +35,7 @@ class TrainOptions(VerbOptions):
         "Optimizer and schedule": ("optimizer", "early_stop"),
         "Augmentation": ("augmentation", "mixup", "cutmix"),
         "Loss": ("loss", "label_smoothing", "class_weights"),
-        "Distillation": ("teacher", "distillation"),
+        "Distillation": ("teacher", "teacher_cache", "distillation"),
         "Hardware and processes": (
             "precision", "trainer", "devices", "num_nodes", "strategy", "accumulate",
             "sync_batchnorm", "compile",

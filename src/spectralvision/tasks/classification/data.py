@@ -12,6 +12,7 @@ from spectralvision.report.text import pluralize
 from spectralvision.runs import Auto, UserError
 from spectralvision.tasks.check_images import check_images
 from spectralvision.tasks.classification.config import ClassificationConfig
+from spectralvision.tasks.classification.teacher_cache import add_teacher
 from spectralvision.tasks.classification.token_labels.label_map_data import add_label_maps
 
 
@@ -37,8 +38,8 @@ def check_data(data: Data, config: ClassificationConfig) -> tuple[Data, list[str
         data, note = add_label_maps(data, config)
         notes = [note, *notes]
     elif config.distillation.teacher is not None:
-        kind = config.distillation.distillation
-        notes = [f"teacher {config.distillation.teacher}, {kind} distillation", *notes]
+        data, note = add_teacher(data, config.distillation)
+        notes = [note, *notes]
     return data, notes
 
 

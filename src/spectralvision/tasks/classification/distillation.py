@@ -6,18 +6,27 @@ The teacher sees the student's own augmented and mixed images.
 
     soft: D = T^2 KL(softmax(teacher / T) || softmax(student / T))
     hard: D = CE(student, most probable class of the teacher)
+
+With a cache, the teacher's probabilities for the student's view are cut from its map of the whole
+image (see `teacher_cache.py`), and those of mixed images are mixed as the images are.
 """
 
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, interpolate, kl_div
+from torch.nn.functional import cross_entropy, interpolate, kl_div, one_hot
 
+from spectralvision.data.seeding import temporary_seed
 from spectralvision.data.splits import Data
 from spectralvision.engine.model_io import columns_of, data_config, load_model
+from spectralvision.engine.train_module import Step, seeded_draws
 from spectralvision.tasks.classification.distillation_config import DistillationConfig
-from spectralvision.tasks.classification.module import Classifier
+from spectralvision.tasks.classification.module import MIXING, Classifier
+from spectralvision.tasks.classification.token_labels.targets import (
+    example_target,
+    make_image_target,
+)
 
 
 class Teacher:
@@ -83,6 +92,46 @@ class DistillingClassifier(Classifier):
         of_teacher = teacher_loss(logits, teacher, config.distillation, config.temperature)
         weight = config.distillation_weight
         return (1 - weight) * of_labels + weight * of_teacher
+
+
+class CachedDistillingClassifier(Classifier):
+    """Train on labels and the stored predictions of a teacher. Evaluation is unchanged."""
+
+    def __init__(
+        self, *args: Any, distillation: DistillationConfig, logits: bool = False, **options: Any
+    ) -> None:
+        super().__init__(*args, **options)
+        self.distillation, self.logits = distillation, logits
+
+    def training_step(self, batch: Any, step: Step) -> dict[str, Tensor]:
+        """Return the loss and top-1 of a batch (images, `TokenLabelTarget`)."""
+        # 1. Teacher's probabilities for the views, and targets of the labels
+        images, (labels, maps) = batch
+        teacher = make_image_target(maps, self.num_classes, self.logits)
+        targets = one_hot(labels, self.num_classes).to(teacher.dtype)
+
+        # 2. Mix pairs of images, and both targets as the images; the last batch may be odd
+        mix = self.build_mixup(num_classes=len(images), label_smoothing=0.0)
+        if mix is not None and step.total_images % 2 == 0:
+            with temporary_seed(self.seed, MIXING, step.update):
+                # Each image is its own class: row i says of which images image i is made
+                images, parts = mix(images, torch.arange(len(images), device=images.device))
+            teacher, targets = parts @ teacher, parts @ targets
+
+        # 3. Logits and loss
+        config = self.distillation
+        with seeded_draws(self.seed, step):
+            logits = self.model(images)
+        of_labels = self.total_loss(images, logits, targets, self.loss.label_smoothing)
+        of_teacher = teacher_loss(logits, teacher.log(), config.distillation, config.temperature)
+        weight = config.distillation_weight
+        loss = ((1 - weight) * of_labels + weight * of_teacher) / len(images)
+        return {"loss": loss, "top1": (logits.argmax(dim=1) == labels).float().mean()}
+
+    def example_batch(self, count: int) -> Any:
+        """Return random images at the model's input size, with labels and label maps."""
+        images, labels = super().example_batch(count)
+        return images, example_target(labels)
 
 
 def teacher_loss(logits: Tensor, teacher: Tensor, kind: str, temperature: float) -> Tensor:

@@ -1,6 +1,7 @@
 """The model of a classifier: built for a data set, and matched to one by class names."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -34,7 +35,7 @@ def build_model(
 
     # 2. Model; an automatic size that it rejects becomes its own
     torch.manual_seed(config.seed)
-    model = _create(config if is_new else replace(config, pretrained=False), data, size)
+    model = _create(config if is_new else replace(config, pretrained="none"), data, size)
     problem = model_io.check_forward(model, size)
     if problem and config.input_size == "auto" and size != largest:
         size = largest
@@ -62,17 +63,34 @@ def _create(config: ClassificationConfig, data: Data, size: int) -> nn.Module:
     """Return the model with a head for these classes, a new one if its own is for others."""
     model = model_io.load_model(
         config.model,
-        pretrained=config.pretrained,
+        pretrained=config.pretrained == "published",
         num_classes=len(data.classes),
         img_size=size,
         drop_path_rate=config.optimizer.drop_path or None,
         token_label=True if config.label_maps else None,
     )
-    names = model_io.label_names(model)
-    has_weights = config.pretrained or model_io.brings_weights(config.model)
-    if names and names != list(data.classes) and has_weights:
-        model.reset_classifier(len(data.classes))  # type: ignore[operator]
+    if config.pretrained == "published" or model_io.brings_weights(config.model):
+        names = model_io.label_names(model)
+        if names and names != list(data.classes):
+            model.reset_classifier(len(data.classes))  # type: ignore[operator]
+        if names != list(data.classes):
+            _keep_known_classes(model, config.model, data.classes)
     return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def _keep_known_classes(model: nn.Module, name: str, classes: Sequence[str]) -> None:
+    """Set the rows of a new head for classes that the pretrained weights know."""
+    source = model_io.load_model(name)
+    names = model_io.label_names(source) or []
+    rows = [row for row, one in enumerate(classes) if one in names]
+    new, old = (one.get_classifier() for one in (model, source))  # type: ignore[operator]
+    if not (rows and isinstance(new, nn.Linear) and isinstance(old, nn.Linear)):
+        return
+    known = [names.index(classes[row]) for row in rows]
+    with torch.no_grad():
+        new.weight[rows] = old.weight[known]
+        if new.bias is not None and old.bias is not None:
+            new.bias[rows] = old.bias[known]
 
 
 def match_classes(data: Data, model: nn.Module, name: str) -> Data:

@@ -49,7 +49,7 @@ class Classifier(TrainModule):
         if self.num_classes > 5:
             accuracies["top5"] = _accuracy(self.num_classes, top_k=5)
         self.metrics = MetricCollection({"loss": MeanMetric(), **accuracies}, compute_groups=False)
-        self.mix = self._build_mixup()
+        self.mix = self.build_mixup(self.num_classes, self.loss.label_smoothing)
 
     def training_step(self, batch: Any, step: Step) -> dict[str, Tensor]:
         """Return the loss and top-1 of a batch (images, labels), both means over its images."""
@@ -93,14 +93,15 @@ class Classifier(TrainModule):
         size: Any = data_config(self.model)["input_size"]
         return torch.rand(count, *size), torch.arange(count) % self.num_classes
 
-    def _build_mixup(self) -> Mixup | None:
+    def build_mixup(self, num_classes: int, label_smoothing: float) -> Mixup | None:
+        """Return mixup and cutmix as the settings say; None for neither."""
         if not self.loss.mixup and not self.loss.cutmix:
             return None
         return Mixup(
             mixup_alpha=self.loss.mixup,
             cutmix_alpha=self.loss.cutmix,
-            label_smoothing=self.loss.label_smoothing,
-            num_classes=self.num_classes,
+            label_smoothing=label_smoothing,
+            num_classes=num_classes,
         )
 
 

@@ -1,6 +1,6 @@
 """The task of image classification: what the files beside this one add to the contract."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -35,13 +35,18 @@ from spectralvision.tasks.classification.data import (
     compute_class_weights,
     count_train_images,
 )
-from spectralvision.tasks.classification.distillation import DistillingClassifier, load_teacher
+from spectralvision.tasks.classification.distillation import (
+    CachedDistillingClassifier,
+    DistillingClassifier,
+    load_teacher,
+)
 from spectralvision.tasks.classification.model import build_model, match_classes
 from spectralvision.tasks.classification.module import Classifier
 from spectralvision.tasks.classification.options import EvaluateOptions, PredictOptions
 from spectralvision.tasks.classification.report import build_findings
 from spectralvision.tasks.classification.report_data import collect_report_data
 from spectralvision.tasks.classification.statistics import wilson_interval
+from spectralvision.tasks.classification.teacher_cache import write_teacher_cache
 from spectralvision.tasks.classification.token_labels.label_map_data import find_label_maps
 from spectralvision.tasks.classification.token_labels.module import TokenLabelClassifier
 from spectralvision.tasks.classification.token_labels.targets import TokenLabelTransform
@@ -65,6 +70,10 @@ class ClassificationTask(Task):
     def check(self, data: Data, config: Any) -> tuple[Data, list[str]]:
         return check_data(data, config)
 
+    def prepare(self, config: Any, say: Callable[[str], None]) -> None:
+        if config.distillation.teacher_cache is not None:
+            write_teacher_cache(config, say)
+
     def epoch_limits(self, config: Any, data: Data, is_pretrained: bool) -> tuple[int, int]:
         if not data.photographs:
             return EPOCHS_OF_DIGITS
@@ -84,10 +93,12 @@ class ClassificationTask(Task):
         preprocessing = data_config(model)
         if not train:
             return ImageTransform(build_eval_transform(preprocessing))
-        return self._train_transform(config, preprocessing)
+        return self._train_transform(config, preprocessing, config.label_maps is not None)
 
-    def _train_transform(self, config: Any, preprocessing: dict[str, Any]) -> Transform:
-        if config.label_maps is not None:
+    def _train_transform(
+        self, config: Any, preprocessing: dict[str, Any], has_label_maps: bool
+    ) -> Transform:
+        if has_label_maps:
             return TokenLabelTransform(config.augmentation, preprocessing)
         return ImageTransform(build_train_transform(config.augmentation, preprocessing))
 
@@ -100,10 +111,11 @@ class ClassificationTask(Task):
         workers = choose_num_workers(train, config.workers, int(trainer.devices))
         partition = Partition(rank(), trainer.world_size, trainer.accumulate)
         preprocessing = data_config(model)
+        has_label_maps = find_label_maps(data) is not None
         size_range = augmentation.size_range(int(config.input_size))
         train_loader = build_train_loader(
             train,
-            self._train_transform(config, preprocessing),
+            self._train_transform(config, preprocessing, has_label_maps),
             config.batch_size,
             config.seed,
             workers,
@@ -111,7 +123,9 @@ class ClassificationTask(Task):
             repeats=augmentation.repeats,
             size_range=size_range,
             sized_transforms={
-                size: self._train_transform(config, preprocessing | {"input_size": (3, size, size)})
+                size: self._train_transform(
+                    config, preprocessing | {"input_size": (3, size, size)}, has_label_maps
+                )
                 for size in (size_range.sizes() if size_range else [])
             },
         )
@@ -127,14 +141,16 @@ class ClassificationTask(Task):
     def module(self, model: nn.Module, config: Any, data: Data) -> TrainModule:
         weights = compute_class_weights(config.loss.class_weights, count_train_images(data))
         arguments = (model, config.loss, config.seed, weights)
-        maps = find_label_maps(data)
+        maps, distillation = find_label_maps(data), config.distillation
+        if maps is not None and distillation.teacher_cache is not None:
+            return CachedDistillingClassifier(
+                *arguments, distillation=distillation, logits=maps.logits
+            )
         if maps is not None:
             return TokenLabelClassifier(*arguments, logits=maps.logits)
-        teacher = load_teacher(config.distillation, data, model)
+        teacher = load_teacher(distillation, data, model)
         if teacher is not None:
-            return DistillingClassifier(
-                *arguments, teacher=teacher, distillation=config.distillation
-            )
+            return DistillingClassifier(*arguments, teacher=teacher, distillation=distillation)
         return Classifier(*arguments)
 
     def combine_folds(self, folds: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -68,7 +68,7 @@ def build_model(
     network = _load_network(
         str(start["architecture"]) if start else config.model,
         size,
-        pretrained=is_new and not start and config.pretrained,
+        pretrained=is_new and not start and config.pretrained == "published",
         drop_path_rate=config.optimizer.drop_path or None,
         **(model_args if start else {}),
     )

@@ -107,7 +107,7 @@ def build_segmenter(
         is_new: Whether it brings its weights.
     """
     stride = find_output_stride(name, config.decoder, config.output_stride)
-    brings_weights = is_new and (config.pretrained or model_io.brings_weights(name))
+    brings_weights = is_new and (config.pretrained == "published" or model_io.brings_weights(name))
     arguments = dict(model_args) if ":" not in model_io.find_model(name) else {}
     model = assemble(
         name,

@@ -57,7 +57,7 @@ class SegmentationTask(Task):
     batch_limits = (4, 16)
     inference_batch = 8
     smallest_sizes = (128, 128)
-    small_model = "--model mobilenetv3_small_100 --pretrained"
+    small_model = "--model mobilenetv3_small_100 --pretrained published"
 
     def open(
         self,

@@ -20,16 +20,26 @@ def add_label_maps(data: Data, config: ClassificationConfig) -> tuple[Data, str]
             the model or the settings.
     """
     check_settings(config)
+    data, maps = attach_label_maps(data, str(config.label_maps))
+    return data, f"labels {maps}"
+
+
+def attach_label_maps(data: Data, folder: str) -> tuple[Data, LabelMaps]:
+    """Return the data with the maps of a folder as targets of its training images, and the maps.
+
+    Raises:
+        UserError: The images are a stream, or see `open_label_maps`.
+    """
     images = data.split("train")
     if isinstance(images, Stream):
         raise UserError(
             f"{data.name} is a stream, but label maps belong to images by index: use another "
             "reader."
         )
-    maps = open_label_maps(str(config.label_maps), images, data.classes)
+    maps = open_label_maps(folder, images, data.classes)
     splits = data.splits | {"train": LabelMapImages(images, maps)}
     facts = data.facts | {"label_maps": maps.facts()}
-    return replace(data, splits=splits, facts=facts), f"labels {maps}"
+    return replace(data, splits=splits, facts=facts), maps
 
 
 def find_label_maps(data: Data) -> LabelMaps | None:

@@ -8,7 +8,6 @@ tokens come back unmixed. The annotation is used for the metrics only."""
 
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
@@ -17,9 +16,8 @@ from spectralvision.models.mix_token import TokenLabelOutput
 from spectralvision.tasks.classification.config import LossConfig
 from spectralvision.tasks.classification.module import Classifier
 from spectralvision.tasks.classification.token_labels.targets import (
-    Labels,
     Targets,
-    TokenLabelTarget,
+    example_target,
     make_targets,
 )
 
@@ -59,10 +57,7 @@ class TokenLabelClassifier(Classifier):
     def example_batch(self, count: int) -> Any:
         """Return random images at the model's input size, with labels and label maps."""
         images, labels = super().example_batch(count)
-        values = torch.rand(count, 1, 1, 1, dtype=torch.float16)
-        box = torch.tensor([0.0, 0.0, 1.0, 1.0]).expand(count, 4)
-        maps = Labels(values, labels.view(-1, 1, 1, 1).short(), box, labels < 0)
-        return images, TokenLabelTarget(labels, maps)
+        return images, example_target(labels)
 
 
 def token_label_loss(

@@ -101,6 +101,21 @@ def make_targets(labels: Labels, num_classes: int, grid: tuple[int, int], logits
     return Targets(finish(image).flatten(1), finish(tokens).flatten(2).mT)
 
 
+def make_image_target(labels: Labels, num_classes: int, logits: bool) -> Tensor:
+    """Return the (B, classes) target of the image alone, see `make_targets`."""
+    maps = scatter_to_classes(labels.values, labels.indices, num_classes)
+    crops = crop_maps(maps, labels.box, labels.flipped, (1, 1))
+    return (_softmax if logits else _spread_rest)(crops).flatten(1)
+
+
+def example_target(labels: Tensor) -> TokenLabelTarget:
+    """Return the target of (B,) labels, with maps of random probabilities of these classes."""
+    values = torch.rand(len(labels), 1, 1, 1, dtype=torch.float16)
+    box = torch.tensor([0.0, 0.0, 1.0, 1.0]).expand(len(labels), 4)
+    maps = Labels(values, labels.view(-1, 1, 1, 1).short(), box, labels < 0)
+    return TokenLabelTarget(labels, maps)
+
+
 def scatter_to_classes(values: Tensor, indices: Tensor, num_classes: int) -> Tensor:
     """Scatter (B, K, H, W) values and classes to (B, num_classes, H, W) float32, 0 elsewhere."""
     batch, _, height, width = values.shape
