@@ -29,7 +29,13 @@ from spectralvision.analysis.speed import (
     measure_peak_memory,
     time_interleaved,
 )
-from spectralvision.mixers import AdaptiveFrequencyFilter, ScatteringMixer
+from spectralvision.mixers import (
+    AdaptiveFrequencyFilter,
+    DynamicFilter,
+    GlobalFilter,
+    HeatConduction,
+    ScatteringMixer,
+)
 from spectralvision.ops import dtcwt2d, idtcwt2d
 from spectralvision.runs import write_json
 
@@ -169,6 +175,26 @@ def svt(released: ReleasedCode, rounds: int) -> list[dict[str, Any]]:
     ]
 
 
+def families(released: ReleasedCode, rounds: int) -> list[dict[str, Any]]:
+    """Compare the other families in inference; vHeat's code states no license and is not run."""
+    found = []
+    x, last = images(224), images(224, order=LAST)
+    for name in ("gfnet_xs", "gfnet_h_s", "dfformer_s18", "cdfformer_s18"):
+        torch.compiler.reset()
+        theirs, ours = pair(released, name)
+        runs = {
+            "released, eager": build_inference(theirs, x),
+            "ours, eager": build_inference(ours, last),
+        }
+        runs |= {
+            f"ours, {form}": build_inference(apply_form(ours, form), last)
+            for form in ("fused", "fused+compiled")
+        }
+        work = f"{name}, batch 8 at 224, inference"
+        found.append(row(work, "released, eager", runs, {"time": 1.3}, rounds))
+    return found
+
+
 def peers(released: ReleasedCode, rounds: int) -> list[dict[str, Any]]:
     last = images(224, order=LAST)
     found = []
@@ -306,6 +332,9 @@ def growth(released: ReleasedCode, rounds: int) -> list[dict[str, Any]]:
             "ScatteringMixer channel_token, 64 channels",
             lambda side: ScatteringMixer(64, (side, side), "channel_token"),
         ),
+        ("GlobalFilter, 64 channels", lambda side: GlobalFilter(64, (side, side))),
+        ("DynamicFilter, 64 channels", lambda side: DynamicFilter(64, (side, side))),
+        ("HeatConduction, 64 channels", lambda side: HeatConduction(64, (side, side))),
     ):
         runs = {
             f"{side} x {side}": build_inference(make(side), torch.randn(1, 64, side, side))
@@ -322,6 +351,7 @@ def growth(released: ReleasedCode, rounds: int) -> list[dict[str, Any]]:
 SECTIONS = {
     "affnet": affnet,
     "svt": svt,
+    "families": families,
     "peers": peers,
     "mixers": mixers,
     "wavelets": wavelets,

@@ -19,7 +19,7 @@ PAGE = ROOT / "docs/guides/speed.md"
 README = ROOT / "README.md"
 PICTURE = ROOT / "docs/images/results.png"
 BEGIN, END = "<!-- benchmarks/speed_page.py -->\n", "<!-- end of speed -->\n"
-SECTIONS = ("affnet", "svt", "peers", "mixers", "wavelets")
+SECTIONS = ("affnet", "svt", "families", "peers", "mixers", "wavelets")
 HEAD = (
     "| work | compared with | theirs | ours, fastest form | ratio | target |\n"
     "|---|---|---:|---|---:|---:|\n"

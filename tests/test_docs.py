@@ -10,9 +10,7 @@ import torch
 from PIL import Image
 
 import spectralvision as sv
-from spectralvision.analysis import count_macs
 from spectralvision.cli import main, parse_command
-from spectralvision.models import REPORTED_TOP1
 from spectralvision.runs import write_json
 from spectralvision.tasks import registry
 from spectralvision.tasks.classification.config import ClassificationConfig
@@ -301,17 +299,14 @@ def test_the_card_of_the_bundled_model_is_that_of_the_script(monkeypatch):
     assert f"reaches {accuracy} on the CIFAR-10 test images" in readme
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/guides/models.md"])
-def test_the_table_of_models(document):
-    text = (ROOT / document).read_text()
-    rows = re.findall(r"^\| (\w+) \| ([\d.]+) M \| ([\d.]+) \| (\d+) \| ([^|]*) \|$", text, re.M)
-    names = [row[0] for row in rows]
-    assert len(rows) == 5 if document == "README.md" else names == sv.list_models()
-    for name, millions, gmacs, side, reported in rows:
-        with torch.device("meta"):
-            model = sv.create_model(name)
-        size = model.default_cfg["input_size"]
-        assert millions == f"{sum(one.numel() for one in model.parameters()) / 1e6:.2f}"
-        assert gmacs == f"{count_macs(model, size) / 1e9:.2f}"
-        assert int(side) == size[1]
-        assert reported.startswith(str(REPORTED_TOP1.get(name, "-"))), name
+def test_the_tables_of_models_are_those_of_the_models():
+    from benchmarks import models_page
+
+    rows = models_page.read_rows()
+    assert sorted(row.name for row in rows) == sorted(sv.list_models())
+    for path, expected in (
+        ("README.md", models_page.families_table(rows)),
+        ("docs/guides/models.md", models_page.models_table(rows)),
+    ):
+        text = between(path, models_page.BEGIN, models_page.END)
+        assert text == expected, "run `python benchmarks/models_page.py`"

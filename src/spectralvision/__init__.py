@@ -1,4 +1,4 @@
-"""Frequency-domain token mixers for PyTorch and the vision backbones built on them: AFFNet and SVT.
+"""Frequency-domain token mixers for PyTorch and the vision backbones built on them.
 
 Importing the package registers the models with timm; `create_model` is timm's own.
 """

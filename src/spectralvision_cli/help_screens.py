@@ -32,8 +32,8 @@ VALUES = {
 """What stands for the value of a text option; for others, the last word of their name."""
 LABEL_WIDTH = 26  # columns of an option's name and value, the margin included
 ABOUT = (
-    "Frequency-domain token mixers for PyTorch, and the vision backbones AFFNet and SVT built on "
-    "them."
+    "Frequency-domain token mixers for PyTorch, and the vision backbones built on them: AFFNet, "
+    "SVT, GFNet, DFFormer, vHeat."
 )
 
 

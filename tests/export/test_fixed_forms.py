@@ -8,9 +8,19 @@ import torch
 from torch import Tensor, nn
 
 from spectralvision.export.constants import AxisProduct, ProductForm
-from spectralvision.export.fixed_filter import DENSE_MAX_PIXELS, FixedFilter
+from spectralvision.export.fixed_filter import FixedFilter
+from spectralvision.export.fixed_heat import FixedHeatConduction
 from spectralvision.export.fixed_scattering import FixedScattering
-from spectralvision.mixers import AdaptiveFrequencyFilter, ScatteringMixer
+from spectralvision.export.fixed_spectra import FixedDynamicFilter, FixedGlobalFilter
+from spectralvision.export.fixed_transforms import DENSE_MAX_PIXELS
+from spectralvision.mixers import (
+    AdaptiveFrequencyFilter,
+    DynamicFilter,
+    GlobalFilter,
+    HeatConduction,
+    ScatteringMixer,
+)
+from spectralvision.mixers.heat_conduction import FrequencyEmbedding
 from tests.helpers.tolerances import SINGLE
 
 SIZES = [(8, 8), (6, 10), (5, 7), (16, 16), (9, 14), (1, 3), (1, 1)]
@@ -38,6 +48,38 @@ def test_filter(size: tuple[int, int], options: dict) -> None:
         expected = module(x)
         torch.testing.assert_close(fixed(x), expected, atol=SINGLE, rtol=SINGLE)
     assert (expected - x).abs().mean() > 0.05  # the threshold leaves something
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("resolution", [(8, 8), (6, 10)])
+@pytest.mark.parametrize(
+    ("kind", "fixed"),
+    [
+        (GlobalFilter, FixedGlobalFilter),
+        (DynamicFilter, FixedDynamicFilter),
+        (HeatConduction, FixedHeatConduction),
+    ],
+)
+def test_filters_of_learned_spectra(kind, fixed, resolution, size) -> None:
+    module = kind(8, resolution).eval()
+    for parameter in module.parameters():
+        nn.init.normal_(parameter, std=0.5)
+    x = torch.randn(2, 8, *size)
+    with torch.no_grad():
+        expected = module(x)
+        found = fixed(module, size)(x)
+    scale = expected.abs().max()
+    assert scale > 0
+    torch.testing.assert_close(found / scale, expected / scale, atol=SINGLE, rtol=0)
+
+
+def test_heat_conduction_with_the_embedding_of_a_stage() -> None:
+    module, embedding = HeatConduction(8, None).eval(), FrequencyEmbedding(8, (6, 6))
+    x = torch.randn(2, 8, 5, 7)
+    with torch.no_grad():
+        expected = module(x, embedding((5, 7)))
+        found = FixedHeatConduction(module, (5, 7), embedding((5, 7)))(x)
+    torch.testing.assert_close(found, expected, atol=SINGLE, rtol=SINGLE)
 
 
 @pytest.mark.parametrize("form", get_args(ProductForm))
@@ -85,6 +127,12 @@ def test_at_most_five_axes(size: tuple[int, int]) -> None:
     x = torch.randn(1, 16, *size)
     fixed = FixedFilter(AdaptiveFrequencyFilter(16), size)
     assert largest_number_of_axes(fixed, x) <= 5
+    for filter_, form in (
+        (GlobalFilter(16), FixedGlobalFilter),
+        (DynamicFilter(16), FixedDynamicFilter),
+        (HeatConduction(16), FixedHeatConduction),
+    ):
+        assert largest_number_of_axes(form(filter_, size), x) <= 4  # type: ignore[operator]
     for mixing in ("channel", "channel_token"):
         mixer = ScatteringMixer(16, size, mixing, groups=4)  # type: ignore[arg-type]
         assert largest_number_of_axes(FixedScattering(mixer, size), x) <= 5

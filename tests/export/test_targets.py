@@ -8,7 +8,7 @@ import spectralvision as sv
 from spectralvision.data.open_masks import open_masks
 from spectralvision.export.base import Network
 from spectralvision.export.feature_maps import FeatureMaps
-from spectralvision.export.fixed_filter import AxisTransform
+from spectralvision.export.fixed_transforms import AxisTransform
 from spectralvision.export.prepare import prepare
 from spectralvision.export.quantize import CONVOLUTIONS
 from spectralvision.export.registry import TARGETS, find_target

@@ -56,7 +56,13 @@ def _array(name: str, shape: tuple[int, ...]) -> np.ndarray:
         out = u * np.sqrt(3.0 / (2 * shape[-2]))  # (2, groups, in, out): complex, block diagonal
     elif name.endswith((".b1", ".b2")) or "complex_weight_lh_b" in name:
         out = 0.1 * u
-    elif len(shape) == 1 and name.endswith("weight"):
+    elif name.endswith(("complex_weight", "complex_weights")):  # (U, V, C or filters, re and im)
+        out = u * np.sqrt(1.5)
+    elif name.endswith("pos_embed"):
+        out = 0.5 * u
+    elif "freq_embed" in name:  # (H, W, C)
+        out = u * np.sqrt(3.0)
+    elif len(shape) == 1 and name.endswith((".scale", ".gamma", ".gamma1", ".gamma2", "weight")):
         out = 1.0 + 0.2 * u
     elif len(shape) == 1:
         out = 0.1 * u

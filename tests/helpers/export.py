@@ -13,7 +13,10 @@ from spectralvision.export.prepare import prepare
 from spectralvision.export.verify import compare, smooth_images
 from tests.helpers.twins import twin
 
-FAMILIES = ("affnet_et", "svt_h_s", "svt_s")
+FAMILIES = (
+    "affnet_et", "svt_h_s", "svt_s", "svt_v_t", "gfnet_h_ti", "dfformer_s18", "gfformer_s18",
+    "vheat_t",
+)  # fmt: skip
 """A model of each family and mixer."""
 SIZE = (64, 64)
 _TENSORRT = (
@@ -57,7 +60,8 @@ def classifier(name: str) -> nn.Module:
         weight, bias = getattr(norm, "weight", None), getattr(norm, "bias", None)
         if "Norm" in type(norm).__name__ and weight is not None:
             nn.init.uniform_(weight, 0.5, 1.5)
-            nn.init.uniform_(bias, -0.2, 0.2)
+            if bias is not None:
+                nn.init.uniform_(bias, -0.2, 0.2)
     return model.eval()
 
 

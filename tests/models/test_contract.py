@@ -1,5 +1,6 @@
 """timm's contract, swept over every registered variant as a narrow twin."""
 
+import re
 from copy import deepcopy
 from pathlib import Path
 
@@ -13,12 +14,26 @@ from timm.optim import create_optimizer_v2
 from torch import Tensor, nn
 
 import spectralvision as sv
+from spectralvision.mixers.sized_weights import SizedWeights
 from tests.helpers.marks import needs_compiler
 from tests.helpers.tolerances import FUSED, SINGLE
-from tests.helpers.twins import NAMES, SIZE, num_stages, twin
+from tests.helpers.twins import (
+    NAMES,
+    OF_EACH_FAMILY,
+    SIZE,
+    has_batch_norm,
+    is_isotropic,
+    num_stages,
+    twin,
+)
 
-SVTS = [name for name in NAMES if name.startswith("svt")]
-SPECTRAL = {"w1", "w2", "b1", "b2", "v1", "v2", "c1", "c2", "gain"}  # spectral weights end in these
+SVTS = [name for name in NAMES if name.startswith("svt") and not is_isotropic(name)]
+SIZED = [name for name in OF_EACH_FAMILY if not name.startswith("affnet")]
+SPECTRAL = re.compile(
+    r"\.(w1|w2|b1|b2|v1|v2|c1|c2|gain|spectra)$"
+    r"|\.(filter|mixer\.mixer|embedding|position)\.weight$"
+)
+"""Weights of spectra, frequencies and positions."""
 
 
 @pytest.fixture
@@ -27,7 +42,8 @@ def x() -> Tensor:
 
 
 def test_registered_with_timm() -> None:
-    assert set(timm.list_models(module="affnet") + timm.list_models(module="svt")) == set(NAMES)
+    modules = ("affnet", "svt", "svt_isotropic", "gfnet", "dfformer", "vheat")
+    assert {name for one in modules for name in timm.list_models(module=one)} == set(NAMES)
     assert sv.create_model is timm.create_model
 
 
@@ -44,7 +60,13 @@ def test_forward_backward_and_head(name: str, x: Tensor) -> None:
     torch.testing.assert_close(model.forward_head(features), model(x))
     pooled = model.forward_head(features, pre_logits=True)
     assert pooled.shape == (2, model.head_hidden_size)
-    assert model.get_classifier().weight.shape == (10, model.head_hidden_size)
+    classifier = model.get_classifier()
+    if "dfformer" in name or "gfformer" in name:
+        assert classifier.fc1.weight.shape[1] == model.head_hidden_size
+        classifier = classifier.fc2
+    else:
+        assert classifier.weight.shape[1] == model.head_hidden_size
+    assert classifier.weight.shape[0] == 10
     model.reset_classifier(7)
     assert model(x).shape == (2, 7)
     model.reset_classifier(0)
@@ -59,6 +81,9 @@ def test_forward_backward_and_head(name: str, x: Tensor) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_features_only(name: str, feature_cls: str | None, x: Tensor) -> None:
     options = {"feature_cls": feature_cls} if feature_cls else {}
+    if is_isotropic(name):
+        assert len(twin(name, features_only=True, **options)(x)) == 3  # as in timm
+        options["out_indices"] = (0, 1, 2, 3)
     torch.manual_seed(1)
     net = twin(name, features_only=True, **options).eval()
     maps = net(x)
@@ -80,7 +105,7 @@ def test_features_only(name: str, feature_cls: str | None, x: Tensor) -> None:
     assert [info["index"] for info in net.feature_info.get_dicts()] == list(range(len(maps)))
 
     torch.manual_seed(1)
-    some = twin(name, features_only=True, out_indices=(1, 2), **options).eval()(x)
+    some = twin(name, features_only=True, **options | {"out_indices": (1, 2)}).eval()(x)
     some = list(some.values()) if isinstance(some, dict) else some
     torch.testing.assert_close(some, maps[1:3], atol=SINGLE, rtol=0)
 
@@ -171,9 +196,9 @@ def test_any_input_size(name: str) -> None:
         assert model(torch.randn(1, 3, *size)).shape == (1, 10)
 
 
-@pytest.mark.parametrize("name", ["svt_h_s", "svt_s"])
+@pytest.mark.parametrize("name", SIZED)
 @pytest.mark.parametrize("size", [(96, 80), (45, 71)])
-def test_svt_at_another_size_can_be_made_permanent_and_saved(
+def test_another_size_can_be_made_permanent_and_saved(
     name: str, size: tuple[int, int], tmp_path: Path
 ) -> None:
     model, x = twin(name).eval(), torch.randn(1, 3, *size)
@@ -182,13 +207,19 @@ def test_svt_at_another_size_can_be_made_permanent_and_saved(
     torch.testing.assert_close(model(x), logits, atol=SINGLE, rtol=0)
     save_for_hf(model, str(tmp_path), safe_serialization=True)
     again = timm.create_model(f"local-dir:{tmp_path}", pretrained=True).eval()
-    assert again.stages[0].blocks[0].mixer.resolution == model.stages[0].blocks[0].mixer.resolution
+    sizes = [
+        [module.resolution for module in one.modules() if isinstance(module, SizedWeights)]
+        for one in (again, model)
+    ]
+    assert sizes[0] == sizes[1] != []
     torch.testing.assert_close(again(x), logits, atol=SINGLE, rtol=0)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_saved_and_reloaded(name: str, x: Tensor, tmp_path: Path) -> None:
-    options = {"token_label": True} if name in SVTS else {"threshold": 0.0, "act_layer": "relu"}
+    options = {"token_label": True} if name in SVTS else {}
+    if name.startswith("affnet"):
+        options = {"threshold": 0.0, "act_layer": "relu"}
     model = twin(name, **options).eval()
     save_for_hf(model, str(tmp_path), safe_serialization=True)
     again = timm.create_model(f"local-dir:{tmp_path}", pretrained=True).eval()
@@ -216,7 +247,7 @@ def test_gradient_checkpointing_changes_neither_gradients_nor_statistics(
         gradients = [parameter.grad for parameter in model.parameters()]
         results.append((gradients, dict(model.named_buffers())))
         counts = [value for key, value in results[-1][1].items() if key.endswith("tracked")]
-        assert set(map(int, counts)) == {1}
+        assert set(map(int, counts)) == ({1} if has_batch_norm(name) else set())
     torch.testing.assert_close(*results, atol=SINGLE, rtol=SINGLE)
 
 
@@ -258,7 +289,9 @@ def test_layers_are_of_the_types_that_counters_know(name: str) -> None:
 def test_optimiser_groups(name: str) -> None:
     """Spectral weights are not decayed; layer decay: stem smallest, head largest rate."""
     model = twin(name)
-    spectral = {n for n, _ in model.named_parameters() if n.rsplit(".", 1)[-1] in SPECTRAL}
+    spectral = {n for n, _ in model.named_parameters() if SPECTRAL.search(n)}
+    if name.startswith("cdfformer"):  # whose inner mixers are convolutions
+        spectral = {n for n in spectral if not n.endswith("mixer.mixer.weight")}
     assert model.no_weight_decay() == spectral != set()
     optimizer = create_optimizer_v2(model, opt="adamw", lr=1e-3, weight_decay=0.05, layer_decay=0.5)
     names = {id(parameter): n for n, parameter in model.named_parameters()}
@@ -269,8 +302,13 @@ def test_optimiser_groups(name: str) -> None:
             decay[names[id(parameter)]] = group["weight_decay"]
     assert len(scale) == len(names)
     assert all(decay[n] == 0 for n in spectral)
-    head = "head.fc.weight" if name.startswith("affnet") else "head.weight"
-    early = "0.expand.conv" if name.startswith("affnet") else "blocks.0.mlp.fc1"
+    head, early = "head.weight", "blocks.0.mlp.fc1"
+    if name.startswith("affnet"):
+        head, early = "head.fc.weight", "0.expand.conv"
+    elif "dfformer" in name or "gfformer" in name:
+        head = "head.fc2.weight"
+    elif is_isotropic(name):
+        early = "mlp.fc1"
     assert scale[head] == 1.0
     assert scale[f"stages.0.{early}.weight"] < 0.5
     assert min(scale.values()) == scale[next(iter(names.values()))]
@@ -294,7 +332,7 @@ def test_stochastic_depth_is_applied(name: str, x: Tensor) -> None:
 def test_fuse_folds_every_norm_and_equals_reparameterize(name: str, x: Tensor) -> None:
     model = twin(name)
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
-    assert norms
+    assert bool(norms) == has_batch_norm(name)
     for norm in norms:
         nn.init.normal_(norm.running_mean, std=0.1)
         nn.init.uniform_(norm.running_var, 0.5, 1.5)
@@ -339,7 +377,8 @@ def test_preprocessing_of_each_family(name: str) -> None:
             "std": (0.229, 0.224, 0.225),
             "interpolation": "bicubic",
         }
-        expected["crop_pct"] = 0.96
+        crops = {"gfnet": 0.9, "dfformer": 1.0, "cdfformer": 1.0, "gfformer": 1.0, "vheat": 0.875}
+        expected["crop_pct"] = crops.get(name.split("_")[0], 0.96)
         assert config["input_size"] == (3, 224, 224)
     assert {key: config[key] for key in expected} == expected
 
@@ -353,7 +392,7 @@ def test_pretrained_without_weights_reports_where_they_are(name: str) -> None:
     assert (Path(__file__).parents[2] / "docs/guides/released-weights.md").is_file()
 
 
-@pytest.mark.parametrize("name", ["affnet_et", "svt_h_s", "svt_s"])
+@pytest.mark.parametrize("name", OF_EACH_FAMILY)
 def test_compiles_and_exports_whole(name: str, x: Tensor) -> None:
     model = twin(name).eval()
     compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
@@ -409,7 +448,7 @@ def test_feature_indices_out_of_range_are_rejected(indices, x: Tensor) -> None:
 
 
 def test_device_and_dtype_keywords() -> None:
-    for name in ("affnet_et", "svt_h_s", "svt_s"):
+    for name in OF_EACH_FAMILY:
         model = twin(name, dtype=torch.bfloat16, device="cpu").eval()
         assert {parameter.dtype for parameter in model.parameters()} == {torch.bfloat16}
         assert model(torch.randn(1, 3, SIZE, SIZE, dtype=torch.bfloat16)).dtype == torch.bfloat16
@@ -422,6 +461,13 @@ def test_device_and_dtype_keywords() -> None:
         ("svt_h_s", {"depths": (1, 1)}, "four stages"),
         ("svt_h_s", {"scattering_stages": 5}, "got 5"),
         ("svt_h_s", {"global_pool": "max"}, "'max'"),
+        ("gfnet_ti", {"depths": (1, 1)}, "as many depths"),
+        ("gfnet_h_ti", {"global_pool": "token"}, "'token'"),
+        ("dfformer_s18", {"dims": (8, 8)}, "four stages"),
+        ("dfformer_s18", {"mixers": ("dynamic", "conv", "conv", "fft")}, "'fft'"),
+        ("vheat_t", {"depths": (1, 1)}, "four stages"),
+        ("svt_v_t", {"depths": (2, 2)}, "one stage"),
+        ("svt_v_t", {"scattering_blocks": 5}, "0 to 4, got 5"),
     ],
 )
 def test_bad_keywords_name_the_value(name: str, options: dict, message: str) -> None:

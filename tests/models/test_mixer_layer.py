@@ -1,4 +1,4 @@
-"""Any mixer in both families: plain convolutions, and the mixers of each other."""
+"""Any mixer in every family: plain convolutions, and the mixers of each other."""
 
 from pathlib import Path
 
@@ -8,11 +8,26 @@ import torch
 from timm.models import save_for_hf
 from torch import Tensor, nn
 
-from spectralvision.mixers import AdaptiveFrequencyFilter, ScatteringMixer
+from spectralvision.mixers import (
+    AdaptiveFrequencyFilter,
+    DynamicFilter,
+    GlobalFilter,
+    HeatConduction,
+    ScatteringMixer,
+)
 from tests.helpers.tolerances import SINGLE
 from tests.helpers.twins import SIZE, twin
 
-FAMILIES = ["affnet_et", "svt_h_s"]
+FAMILIES = {
+    "affnet_et": AdaptiveFrequencyFilter,
+    "svt_h_s": ScatteringMixer,
+    "svt_v_t": ScatteringMixer,
+    "gfnet_ti": GlobalFilter,
+    "gfnet_h_ti": GlobalFilter,
+    "dfformer_s18": DynamicFilter,
+    "vheat_t": HeatConduction,
+}
+"""A model of each family, and its own mixer."""
 
 
 class PlainMixer(nn.Module):
@@ -56,10 +71,10 @@ def mixers_of(model: nn.Module, kind: type[nn.Module]) -> list[nn.Module]:
 def test_forward_and_backward(name: str, layer: str) -> None:
     build, kind = LAYERS[layer]
     model = twin(name, mixer_layer=build, img_size=SIZE)
-    # AFFNet: the blocks of stages 3 to 5; SVT: those of the two scattering stages
-    assert len(mixers_of(model, kind)) == (4 if name == "affnet_et" else 3)
-    own = ScatteringMixer if name == "svt_h_s" else AdaptiveFrequencyFilter
-    assert kind is own or not mixers_of(model, own)
+    # All blocks of the twin; AFFNet: those of stages 3 to 5; SVT: those that scatter
+    numbers = {"affnet_et": 4, "svt_h_s": 3, "svt_v_t": 2, "gfnet_ti": 4}
+    assert len(mixers_of(model, kind)) == numbers.get(name, 5)
+    assert kind is FAMILIES[name] or not mixers_of(model, FAMILIES[name])
     for size in ((SIZE, SIZE), (45, 71)):
         model.zero_grad()
         logits = model(torch.randn(2, 3, *size))
@@ -71,8 +86,10 @@ def test_forward_and_backward(name: str, layer: str) -> None:
 @pytest.mark.parametrize("name", FAMILIES)
 def test_declared_parameters_take_no_decay_and_own_initialisation_is_kept(name: str) -> None:
     model = twin(name, mixer_layer=PlainMixer)
-    scales = {n for n, _ in model.named_parameters() if n.endswith(".scale")}
-    assert model.no_weight_decay() == scales != set()
+    mixers = [n for n, module in model.named_modules() if isinstance(module, PlainMixer)]
+    positions = {n for n, _ in model.named_parameters() if n.endswith("position.weight")}
+    assert model.no_weight_decay() == {f"{n}.scale" for n in mixers} | positions
+    assert mixers
     for mixer in mixers_of(model, PlainMixer):
         assert not mixer.conv.weight.any()
 
@@ -106,7 +123,7 @@ def test_another_size_can_be_made_permanent(name: str, tmp_path: Path) -> None:
     logits = model(x)
     model.set_input_size((96, 80))
     sizes = {mixer.resolution for mixer in mixers_of(model, ScatteringMixer)}
-    assert (12, 10) in sizes
+    assert sizes & {(12, 10), (6, 6)}
     torch.testing.assert_close(model(x), logits, atol=SINGLE, rtol=0)
 
 
@@ -129,7 +146,7 @@ def test_affnet_saves_its_input_size(tmp_path: Path) -> None:
     torch.testing.assert_close(again(x), model(x), atol=0, rtol=0)
 
 
-@pytest.mark.parametrize("name", ["affnet_et", "svt_h_s"])
+@pytest.mark.parametrize("name", FAMILIES)
 @pytest.mark.parametrize(
     "layer", [AdaptiveFrequencyFilter, "shift", nn.Identity(), lambda dim: nn.Identity(), dict]
 )

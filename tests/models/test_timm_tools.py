@@ -10,12 +10,18 @@ from timm.layers import set_fused_attn
 from timm.utils import AttentionExtract
 from torch import Tensor, nn
 
-from spectralvision.mixers import AdaptiveFrequencyFilter, ScatteringMixer
+from spectralvision.mixers import (
+    AdaptiveFrequencyFilter,
+    DynamicFilter,
+    GlobalFilter,
+    HeatConduction,
+    ScatteringMixer,
+)
 from spectralvision.models.svt_blocks import DotProductAttention
 from tests.helpers.tolerances import SINGLE
 from tests.helpers.twins import SIZE, twin
 
-FAMILIES = ["affnet_et", "svt_h_s"]
+FAMILIES = ["affnet_et", "svt_h_s", "gfnet_h_ti", "dfformer_s18", "vheat_t"]
 
 
 @pytest.fixture
@@ -180,6 +186,9 @@ def test_torchscript_is_rejected_in_one_sentence() -> None:
         twin("affnet_et", features_only=True),
         AdaptiveFrequencyFilter(8),
         ScatteringMixer(8, (8, 8)),
+        GlobalFilter(8),
+        DynamicFilter(8),
+        HeatConduction(8),
         nn.Sequential(nn.Identity(), AdaptiveFrequencyFilter(8)),
     ]
     for module in modules:

@@ -7,7 +7,7 @@ import torch
 
 import spectralvision as sv
 from spectralvision.analysis import count_macs
-from spectralvision.models import affnet, svt
+from spectralvision.models import FAMILIES
 
 PUBLISHED_PARAMETERS = {  # with the auxiliary head for SVT
     "affnet_et": 1_436_264,
@@ -22,6 +22,29 @@ PUBLISHED_PARAMETERS = {  # with the auxiliary head for SVT
     "svt_b": 32_878_544,
     "svt_l": 54_594_000,
 }
+STATED_PARAMETERS = {  # by the authors' code
+    "gfnet_ti": 7_511_784,
+    "gfnet_xs": 15_985_768,
+    "gfnet_s": 24_869_608,
+    "gfnet_b": 43_120_616,
+    "gfnet_h_ti": 15_085_096,
+    "gfnet_h_s": 32_162_632,
+    "gfnet_h_b": 53_744_200,
+    "dfformer_s18": 30_324_372,
+    "dfformer_s36": 45_610_656,
+    "dfformer_m36": 65_316_064,
+    "dfformer_b36": 114_989_344,
+    "cdfformer_s18": 30_193_512,
+    "cdfformer_s36": 45_230_658,
+    "cdfformer_m36": 64_433_218,
+    "cdfformer_b36": 113_368_642,
+    "gfformer_s18": 29_639_856,
+    "vheat_t": 30_853_480,
+    "vheat_s": 52_220_392,
+    "vheat_b": 92_132_328,
+}
+ROUNDED_PARAMETERS = {"svt_v_t": 9e6, "svt_v_xs": 19.9e6, "svt_v_s": 32.2e6, "svt_v_b": 57.6e6}
+"""In the paper; the skeleton is inferred."""
 PLAIN_SVT = {"svt_s": 21_603_592, "svt_b": 32_365_544, "svt_l": 54_081_000}
 CONVOLUTIONS_AND_LINEAR = {  # GMACs of the released SVT
     "svt_h_s": 3.916,
@@ -51,7 +74,7 @@ def parameters(model: torch.nn.Module) -> int:
 
 def row(name: str) -> list[str]:
     """Return the cells of a variant's row in the table of its model file."""
-    text = (affnet if name.startswith("affnet") else svt).__doc__ or ""
+    text = next(family.__doc__ or "" for family in FAMILIES if name in family.VARIANTS)
     line = next(line for line in text.splitlines() if re.match(rf"\| {name} +\|", line))
     return [cell.strip() for cell in line.strip("|").split("|")]
 
@@ -61,7 +84,13 @@ def test_parameters_and_macs_are_those_of_the_table(name: str) -> None:
     model = on_meta(name)
     side = model.pretrained_cfg["input_size"][-1]
     gmacs = f"{count_macs(model, (3, side, side)) / 1e9:.3f}"
-    if name.startswith("affnet"):
+    if name in ROUNDED_PARAMETERS:
+        assert parameters(model) == pytest.approx(ROUNDED_PARAMETERS[name], rel=0.02)
+        assert row(name)[3:5] == [f"{parameters(model):,}", gmacs]
+    elif name in STATED_PARAMETERS:
+        assert parameters(model) == STATED_PARAMETERS[name]
+        assert row(name)[3:5] == [f"{parameters(model):,}", gmacs]
+    elif name.startswith("affnet"):
         assert parameters(model) == PUBLISHED_PARAMETERS[name]
         assert row(name)[3:5] == [f"{parameters(model):,}", gmacs]
     else:
@@ -71,7 +100,7 @@ def test_parameters_and_macs_are_those_of_the_table(name: str) -> None:
         assert row(name)[4:6] == [f"{parameters(model):,} / {full:,}", gmacs]
 
 
-@pytest.mark.parametrize("name", sv.list_models())
+@pytest.mark.parametrize("name", PUBLISHED_AFFNET | CONVOLUTIONS_AND_LINEAR)
 def test_published_macs(name: str) -> None:
     """AFFNet's published count is the full one without transforms, SVT's that of its modules."""
     model = on_meta(name, token_label=True) if name.startswith("svt") else on_meta(name)
@@ -97,6 +126,25 @@ def test_published_macs(name: str) -> None:
     assert module_macs / 1e9 == pytest.approx(
         expected, abs=0.006 if name in ("affnet_base", "affnet_large") else 0.0006
     )
+
+
+def test_folded_constants_give_the_published_parameters_of_vheat() -> None:
+    """29 / 50 / 87 M: without the embedding of the frequencies and the layers on it."""
+    for name, stated in (("vheat_t", 29_558_056), ("vheat_s", 50_054_056), ("vheat_b", 87_498_984)):
+        model = on_meta(name)
+        unused = [
+            parameter.numel()
+            for key, parameter in model.named_parameters()
+            if ".embedding." in key or ".diffusivity." in key
+        ]
+        sizes = model.map_sizes(224)
+        folded = sum(
+            len(stage.blocks) * info["num_chs"] * height * width
+            for stage, info, (height, width) in zip(
+                model.stages, model.feature_info, sizes, strict=True
+            )
+        )
+        assert parameters(model) - sum(unused) + folded == stated
 
 
 def test_macs_count_the_transform_that_runs() -> None:

@@ -3,9 +3,15 @@
 import pytest
 import torch
 
-import spectralvision as sv
-from spectralvision.mixers import AdaptiveFrequencyFilter, ScatteringMixer
+from spectralvision.mixers import (
+    AdaptiveFrequencyFilter,
+    DynamicFilter,
+    GlobalFilter,
+    HeatConduction,
+    ScatteringMixer,
+)
 from spectralvision.ops import DTCWTForward, DTCWTInverse, dtcwt2d, idtcwt2d, irfft2, rfft2
+from tests.helpers.twins import OF_EACH_FAMILY, twin
 
 SIZES = [(3, 8, 8), (16, 8, 8), (16, 40, 40), (3, 132, 132), (2, 5, 6)]
 MIXERS = [
@@ -14,6 +20,9 @@ MIXERS = [
     (ScatteringMixer(32, (8, 8), "channel"), (8, 8)),
     (ScatteringMixer(32, (8, 8)), (8, 8)),
     (ScatteringMixer(8, (8, 8)), (40, 40)),
+    (GlobalFilter(8, (8, 8)), (9, 8)),
+    (DynamicFilter(8, (8, 8)), (8, 8)),
+    (HeatConduction(8, (8, 8)), (9, 8)),
 ]
 MODES = [torch.no_grad, torch.enable_grad]
 
@@ -42,9 +51,8 @@ def test_mixers(mixer, size, mode) -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("name", ["affnet_et", "svt_h_s", "svt_s"])
+@pytest.mark.parametrize("name", OF_EACH_FAMILY)
 def test_networks(name, mode) -> None:
-    small = {"depths": (1, 1, 1, 1, 1)} if name == "affnet_et" else {"depths": (1, 1, 1, 1)}
-    model = sv.create_model(name, num_classes=3, **small).eval()
+    model = twin(name, num_classes=3).eval()
     with mode():
         assert model(torch.zeros(0, 3, 64, 64)).shape == (0, 3)

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from spectralvision.mixers.sized_weights import SizedWeights
 from spectralvision.ops.checks import check_real_maps
 from spectralvision.ops.resize_scattering import (
     resize_gain,
@@ -25,20 +26,11 @@ from spectralvision.ops.scattering import (
     scattering_channel_mixing,
     scattering_channel_token_mixing,
 )
-from spectralvision.ops.torchscript import reject_torchscript
 
 Mixing = Literal["channel", "channel_token"]
 
-RESIZE = {  # the parameters that belong to a resolution
-    "gain": resize_gain,
-    "v1": resize_width_matrix,
-    "c1": resize_width_bias,
-    "v2": resize_width_matrix,
-    "c2": resize_width_bias,
-}
 
-
-class ScatteringMixer(nn.Module):
+class ScatteringMixer(SizedWeights):
     """Token mixing in the dual-tree complex wavelet domain, for maps of any size.
 
     Maps (B, C, H, W) to the same shape. The scattering is computed in float32 (float64 for float64
@@ -56,7 +48,13 @@ class ScatteringMixer(nn.Module):
             positive.
     """
 
-    __prepare_scriptable__ = reject_torchscript
+    resizes = {  # noqa: RUF012
+        "gain": resize_gain,
+        "v1": resize_width_matrix,
+        "c1": resize_width_bias,
+        "v2": resize_width_matrix,
+        "c2": resize_width_bias,
+    }
 
     def __init__(
         self,
@@ -80,7 +78,7 @@ class ScatteringMixer(nn.Module):
         self.dim = dim
         self.mixing = mixing
         self.groups = groups
-        self.resolution = _round_up_to_even(resolution)
+        self.resolution = self.round_resolution(resolution)
         height, width = self.resolution
         scattered = dim // halves
         block = scattered // groups
@@ -121,28 +119,10 @@ class ScatteringMixer(nn.Module):
             return scattering_channel_mixing(x, gain, *channel_weights)
         return scattering_channel_token_mixing(x, gain, *channel_weights, *sized.values())
 
-    def set_input_size(self, resolution: tuple[int, int]) -> None:
-        """Make the interpolation of the weights to another resolution (H, W) permanent."""
-        with torch.no_grad():
-            resized = self.weights_for(resolution)
-        for name, value in resized.items():
-            old = getattr(self, name)
-            setattr(self, name, nn.Parameter(value.to(old.dtype), requires_grad=old.requires_grad))
-        self.resolution = _round_up_to_even(resolution)
-
-    def weights_for(self, resolution: tuple[int, int]) -> dict[str, Tensor]:
-        """Return the weights that belong to a map size, for `resolution`: gain, v1, c1, v2, c2."""
-        resolution = _round_up_to_even(resolution)
-        weights = {name: getattr(self, name) for name in RESIZE if hasattr(self, name)}
-        if resolution == self.resolution:
-            return weights
-        return {name: RESIZE[name](weight, resolution) for name, weight in weights.items()}
-
-    def resize_weight(self, name: str, weight: Tensor) -> Tensor:
-        """Return a weight of another resolution, e.g. from a checkpoint, resized to the own one."""
-        if name not in RESIZE or weight.shape[1:] == getattr(self, name).shape[1:]:
-            return weight
-        return RESIZE[name](weight, self.resolution).to(weight.dtype)
+    def round_resolution(self, resolution: tuple[int, int]) -> tuple[int, int]:
+        """Return the resolution with sides rounded up to even numbers."""
+        height, width = super().round_resolution(resolution)
+        return height + height % 2, width + width % 2
 
     def extra_repr(self) -> str:
         return (
@@ -154,13 +134,6 @@ class ScatteringMixer(nn.Module):
 def _channels_last(gain: Tensor) -> Tensor:
     """Return a gain (C, H, W) with channels last in memory, like the lowpass it multiplies."""
     return gain.permute(1, 2, 0).contiguous().permute(2, 0, 1)
-
-
-def _round_up_to_even(resolution: tuple[int, int]) -> tuple[int, int]:
-    height, width = resolution
-    if height < 1 or width < 1:
-        raise ValueError(f"a resolution must be two positive sides (H, W), got {resolution}")
-    return height + height % 2, width + width % 2
 
 
 def _complex_layer(

@@ -13,7 +13,13 @@ from timm.models import register_notrace_module, reparameterize_model
 from timm.models._input import update_model_input_size
 from torch import Tensor, nn
 
-from spectralvision.mixers import AdaptiveFrequencyFilter, ScatteringMixer
+from spectralvision.mixers import (
+    AdaptiveFrequencyFilter,
+    DynamicFilter,
+    GlobalFilter,
+    HeatConduction,
+    ScatteringMixer,
+)
 from spectralvision.models.recompute import recompute_in_backward
 from spectralvision.ops.chunking import chunked_inference
 from spectralvision.ops.torchscript import reject_torchscript
@@ -25,8 +31,14 @@ MIXER_LAYER_CALL = (
     "takes other arguments, as in lambda dim, resolution: AdaptiveFrequencyFilter(dim)"
 )
 
-register_notrace_module(AdaptiveFrequencyFilter)
-register_notrace_module(ScatteringMixer)
+for mixer in (
+    AdaptiveFrequencyFilter,
+    DynamicFilter,
+    GlobalFilter,
+    HeatConduction,
+    ScatteringMixer,
+):
+    register_notrace_module(mixer)
 
 
 class SpectralBackbone(nn.Module):
@@ -170,8 +182,9 @@ class SpectralBackbone(nn.Module):
 
     def set_input_size(self, img_size: int | Size) -> None:
         """Resize the weights that belong to a map size, permanently, to another input size."""
-        for stage, resolution in zip(self.stages, self.map_sizes(img_size), strict=False):
-            for module in stage.modules():
+        sizes = self.map_sizes(img_size)
+        for part, resolution in zip((self.stem, *self.stages), (sizes[0], *sizes), strict=False):
+            for module in part.modules():
                 if hasattr(module, "set_input_size"):
                     module.set_input_size(resolution)  # type: ignore[operator]
         update_model_input_size(self, img_size)

@@ -69,3 +69,16 @@ def build_variant(
         pretrained_filter_fn=checkpoint_filter_fn,
         **kwargs,
     )
+
+
+def imagenet_cfg(crop_pct: float, first_conv: str, classifier: str) -> dict[str, Any]:
+    """Return timm's configuration of a model for ImageNet at 224 x 224 pixels, without weights."""
+    return {
+        "input_size": (3, 224, 224),
+        "pool_size": (7, 7),
+        "crop_pct": crop_pct,
+        "interpolation": "bicubic",
+        "num_classes": 1000,
+        "first_conv": first_conv,
+        "classifier": classifier,
+    }

@@ -2,6 +2,7 @@
 
 import argparse
 import re
+from math import isqrt
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -65,6 +66,60 @@ SVT = [
     (r"^post_network\.0\.mlp\.", "class_block."),
     (r"^post_network\.0\.", "class_block."),
     *MIXER,
+]
+PATCHES = [
+    (r"^patch_embed\.proj\.", "stem.conv."),
+    (r"^patch_embed\.0\.proj\.", "stem.conv."),
+    (r"^patch_embed\.([123])\.proj\.", r"stages.\1.downsample.conv."),
+    (r"^pos_embed$", "stem.position.weight"),
+]
+FILTER = (r"(^|\.)complex_weight$", r"\1weight")
+GFNET = [
+    *PATCHES,
+    (r"^blocks\.(\d+)\.(\d+)\.", r"stages.\1.blocks.\2."),
+    (r"^blocks\.(\d+)\.", r"stages.\1."),
+    (r"\.gamma$", ".layer_scale.gamma"),
+    FILTER,
+]
+DYNAMIC_FILTER = [
+    (r"(^|\.)pwconv1\.", r"\1expand."),
+    (r"(^|\.)pwconv2\.", r"\1project."),
+    (r"(^|\.)act1\.", r"\1act."),
+    (r"(^|\.)reweight\.", r"\1mixture."),
+    (r"(^|\.)complex_weights$", r"\1spectra"),
+]
+DFFORMER = [
+    (r"^downsample_layers\.0\.conv\.", "stem.conv."),
+    (r"^downsample_layers\.0\.post_norm\.", "stem.norm."),
+    (r"^downsample_layers\.([123])\.pre_norm\.", r"stages.\1.downsample.norm."),
+    (r"^downsample_layers\.([123])\.conv\.", r"stages.\1.downsample.conv."),
+    (r"^stages\.(\d+)\.(\d+)\.", r"stages.\1.blocks.\2."),
+    (r"\.res_scale([12])\.scale$", r".scale\1.gamma"),
+    (r"\.token_mixer\.dwconv\.", ".mixer.mixer."),
+    (r"\.token_mixer\.", ".mixer."),
+    *DYNAMIC_FILTER,
+]
+STATIC_FILTER = [(r"\.token_mixer\.complex_weights?$", ".mixer.mixer.weight")]  # GFFormer
+HEAT = [
+    (r"(^|\.)dwconv\.", r"\1conv."),
+    (r"(^|\.)out_norm\.", r"\1norm."),
+    (r"(^|\.)out_linear\.", r"\1project."),
+    (r"(^|\.)to_k\.0\.", r"\1diffusivity."),
+]
+VHEAT = [
+    (r"^patch_embed\.conv1\.", "stem.0."),
+    (r"^patch_embed\.norm1\.1\.", "stem.1."),
+    (r"^patch_embed\.conv2\.", "stem.3."),
+    (r"^patch_embed\.norm2\.1\.", "stem.4."),
+    (r"^freq_embed\.(\d+)$", r"stages.\1.embedding.weight"),
+    (r"^layers\.([012])\.\d+\.0\.", lambda m: f"stages.{int(m[1]) + 1}.downsample.conv."),
+    (r"^layers\.([012])\.\d+\.1\.", lambda m: f"stages.{int(m[1]) + 1}.downsample.norm."),
+    (r"^layers\.(\d+)\.(\d+)\.op\.", r"stages.\1.blocks.\2.mixer."),
+    (r"^layers\.(\d+)\.(\d+)\.", r"stages.\1.blocks.\2."),
+    (r"\.gamma([12])$", r".scale\1.gamma"),
+    (r"^classifier\.0\.", "norm."),
+    (r"^classifier\.\d+\.", "head."),
+    *HEAT,
 ]
 
 
@@ -199,10 +254,19 @@ def rename_released(state: StateDict) -> StateDict:
         rules: list = AFFNET
     elif any(name.startswith("patch_embed1.") for name in state):
         rules = SVT
+    elif any(name.startswith("blocks.") and name.endswith("complex_weight") for name in state):
+        rules = GFNET
+    elif any(name.startswith("downsample_layers.0.") for name in state):
+        is_static = not any(".reweight." in name for name in state)
+        rules = [*STATIC_FILTER, *DFFORMER] if is_static else DFFORMER
+    elif any(name.startswith("freq_embed.") for name in state):
+        rules = VHEAT
     else:
-        rules = MIXER
+        rules = [*MIXER, FILTER, *DYNAMIC_FILTER] if not _is_ours(state) else []
     return {
-        _apply(rules, name): value for name, value in state.items() if not re.search(FILTERS, name)
+        _apply(rules, name): _arrange(name, value)
+        for name, value in state.items()
+        if not re.search(FILTERS, name)
     }
 
 
@@ -210,6 +274,22 @@ def _apply(rules: list, name: str) -> str:
     for pattern, replacement in rules:
         name = re.sub(pattern, replacement, name)
     return name
+
+
+def _is_ours(state: StateDict) -> bool:
+    return any(name.startswith("stages.") for name in state)
+
+
+def _arrange(name: str, value: Tensor) -> Tensor:
+    """Return an array of the authors with its axes in our order: channels first, parts first."""
+    if re.search(r"(^|\.)complex_weights?$", name) and value.ndim == 4:
+        return value.permute(3, 2, 0, 1)  # (U, V, C, 2) -> (2, C, U, V)
+    if re.match(r"freq_embed\.\d+$", name) and value.ndim == 3:
+        return value.permute(2, 0, 1)  # (H, W, C) -> (C, H, W)
+    if name == "pos_embed" and value.ndim == 3 and isqrt(value.shape[1]) ** 2 == value.shape[1]:
+        side = isqrt(value.shape[1])
+        return value[0].T.unflatten(1, (side, side))  # (1, N, C) -> (C, H, W)
+    return value
 
 
 def _resize(state: StateDict, model: nn.Module) -> StateDict:

@@ -10,7 +10,7 @@ Chunk sizes are numbers of tensor elements, not bytes. A batch is never divided 
 exporting or tracing, on an accelerator, or when forward hooks have to see the whole batch.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import wraps
 from inspect import signature
 from math import ceil
@@ -44,7 +44,10 @@ def chunked_inference(method: Function) -> Function:
 
 
 def chunked_groups(
-    elements: int, group_axes: dict[str, int], min_channels: int = 1
+    elements: int,
+    group_axes: dict[str, int],
+    min_channels: int = 1,
+    batched: Sequence[str] = (),
 ) -> Callable[[Function], Function]:
     """Run an op on maps x (B, C, H, W) over chunks of images and of channel groups.
 
@@ -57,11 +60,13 @@ def chunked_groups(
         group_axes: for each argument that belongs to channel groups, the axis to slice; the first
             one has one entry per group, the others a multiple of that.
         min_channels: lower limit of the channels per chunk.
+        batched: arguments besides x whose first axis is the batch.
     """
 
     def decorate(function: Function) -> Function:
         names = list(signature(function).parameters)
         positions = {names.index(name): axis for name, axis in group_axes.items()}
+        with_images = {0, *map(names.index, batched)}
 
         @wraps(function)
         def run(*args: Any) -> Tensor:
@@ -71,20 +76,19 @@ def chunked_groups(
                 return function(*args)
             elements = run.chunk_elements  # type: ignore[attr-defined]
 
-            def run_images(images: Tensor) -> Tensor:
-                return function(images, *args[1:])
+            def run_images(images: slice) -> Tensor:
+                return function(*_take_images(args, with_images, images))
 
             if torch.is_grad_enabled():
-                chunks = x.split(next(image_slices(x, elements), slice(0, 1)).stop)
-                return (
-                    run_images(x) if len(chunks) < 2 else torch.cat(list(map(run_images, chunks)))
-                )
+                slices = list(image_slices(x, elements))
+                return function(*args) if len(slices) < 2 else torch.cat([*map(run_images, slices)])
             first, axis = next(iter(positions.items()))
             groups = args[first].shape[axis]
             step = _groups_per_chunk(x, groups, elements, min_channels)
             if step >= groups:
-                return in_chunks(run_images, x, elements)
-            return _in_chunks_of_groups(function, args, {0: 1, **positions}, groups, step, elements)
+                return _in_slices(run_images, x, elements)
+            axes = {0: 1, **positions}
+            return _in_chunks_of_groups(function, args, axes, with_images, groups, step, elements)
 
         run.chunk_elements = elements  # type: ignore[attr-defined]
         return run
@@ -98,15 +102,27 @@ def in_chunks(function: Function, x: Tensor, elements: int) -> Tensor:
     The result has a leading batch axis and the memory format that the function gives. With
     gradients the batch is not divided.
     """
-    slices = list(image_slices(x, elements))
-    if torch.is_grad_enabled() or len(slices) < 2:
+    if torch.is_grad_enabled():
         return function(x)
-    first = function(x[slices[0]])
+    return _in_slices(lambda images: function(x[images]), x, elements)
+
+
+def _in_slices(function: Callable[[slice], Tensor], x: Tensor, elements: int) -> Tensor:
+    """Return the results of `function` for slices of the batch of x, put together."""
+    slices = list(image_slices(x, elements))
+    if len(slices) < 2:
+        return function(slice(None))
+    first = function(slices[0])
     out = _empty_like(first, len(x), *first.shape[1:])
     out[slices[0]] = first
     for images in slices[1:]:
-        out[images] = function(x[images])
+        out[images] = function(images)
     return out
+
+
+def _take_images(args: tuple[Any, ...], positions: Collection[int], images: slice) -> list[Any]:
+    """Return the arguments with some images of those whose first axis is the batch."""
+    return [arg[images] if i in positions else arg for i, arg in enumerate(args)]
 
 
 def image_slices(x: Tensor, elements: int) -> Iterator[slice]:
@@ -139,6 +155,7 @@ def _in_chunks_of_groups(
     function: Function,
     args: tuple[Any, ...],
     axes: dict[int, int],
+    with_images: Collection[int],
     groups: int,
     step: int,
     elements: int,
@@ -149,8 +166,7 @@ def _in_chunks_of_groups(
     for images in image_slices(x, elements):
         for start in range(0, groups, step):
             stop = min(start + step, groups)
-            some = list(args)
-            some[0] = x[images]
+            some = _take_images(args, with_images, images)
             for position, axis in axes.items():
                 size = args[position].shape[axis] // groups
                 some[position] = some[position].narrow(axis, start * size, (stop - start) * size)
