@@ -191,14 +191,21 @@ def label_names(model: nn.Module) -> list[str] | None:
 
 
 def label_titles(model: nn.Module) -> list[str]:
-    """Return what to call each class: its name, for ImageNet its description, else its number."""
+    """Return what to call each class: its name, its description for an id of ImageNet's, else its
+    number."""
     names = label_names(model)
-    subset = _imagenet_subset(model)
-    if subset and names == ImageNetInfo(subset).label_names():
-        info = ImageNetInfo(subset)
-        return [info.index_to_description(index) for index in range(info.num_classes())]
-    number: Any = model.num_classes
-    return names or [str(index) for index in range(number)]
+    if names is None:
+        number: Any = model.num_classes
+        return [str(index) for index in range(number)]
+    return describe_labels(names, _imagenet_subset(model))
+
+
+def describe_labels(names: Sequence[str], subset: str | None = None) -> list[str]:
+    """Return the descriptions of WordNet ids of a subset of ImageNet; other names as they are."""
+    info = ImageNetInfo(subset or "imagenet-1k")
+    if not set(names) <= set(info.label_names()):
+        return list(names)
+    return [info.label_name_to_description(name) for name in names]
 
 
 def columns_of(model: nn.Module, name: str, data: Data) -> list[int] | None:
