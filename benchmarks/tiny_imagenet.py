@@ -39,7 +39,7 @@ FIELDS = {
     "model": "affnet_et",
     "pretrained": "none",
     "input-size": 64,
-    "epochs": 24,
+    "epochs": 20,
     "batch-size": 128,
     "lr": 4e-3,
     "auto-augment": "none",
