@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import segmentation_models_pytorch as smp
 import torch
-from timm.models import save_for_hf
 
+from spectralvision.engine.model_io import describe, save_model
 from spectralvision.tasks.detection.config import DetectionConfig
 from spectralvision.tasks.detection.detector import SizedImage
 from spectralvision.tasks.detection.model import build_model
@@ -40,7 +40,8 @@ def test_torchvision_detects_with_it(name: str) -> None:
 def test_transformers_wraps_it(name: str, tmp_path: Path) -> None:
     transformers = pytest.importorskip("transformers")
     model = twin(name).eval()
-    save_for_hf(model, str(tmp_path), safe_serialization=True)
+    describe(model, [str(number) for number in range(10)], SIZE)
+    save_model(model, tmp_path)
     wrapped = transformers.TimmWrapperForImageClassification.from_pretrained(tmp_path).eval()
     x = torch.rand(2, 3, SIZE, SIZE)
     torch.testing.assert_close(wrapped(x).logits, model(x))

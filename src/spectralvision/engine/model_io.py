@@ -1,7 +1,6 @@
 """Load models by name or from a run folder, with preprocessing and class names; save them."""
 
 import difflib
-import hashlib
 from collections.abc import Sequence
 from contextlib import nullcontext
 from copy import deepcopy
@@ -191,8 +190,7 @@ def label_names(model: nn.Module) -> list[str] | None:
 
 
 def label_titles(model: nn.Module) -> list[str]:
-    """Return what to call each class: its name, its description for an id of ImageNet's, else its
-    number."""
+    """Return what to call each class: its name, for ImageNet's ids that in words, else a number."""
     names = label_names(model)
     if names is None:
         number: Any = model.num_classes
@@ -201,11 +199,10 @@ def label_titles(model: nn.Module) -> list[str]:
 
 
 def describe_labels(names: Sequence[str], subset: str | None = None) -> list[str]:
-    """Return the descriptions of WordNet ids of a subset of ImageNet; other names as they are."""
+    """Return the names, or in words if they are WordNet ids of a subset of ImageNet."""
     info = ImageNetInfo(subset or "imagenet-1k")
-    if not set(names) <= set(info.label_names()):
-        return list(names)
-    return [info.label_name_to_description(name) for name in names]
+    is_known = set(names) <= set(info.label_names())
+    return [info.label_name_to_description(one) if is_known else one for one in names]
 
 
 def columns_of(model: nn.Module, name: str, data: Data) -> list[int] | None:
@@ -223,15 +220,6 @@ def columns_of(model: nn.Module, name: str, data: Data) -> list[int] | None:
         return None
     data.reorder_classes(names, name)  # rejects a class that the model does not have
     return [names.index(one) for one in data.classes]
-
-
-def weights_digest(model: nn.Module) -> str:
-    """Return hexadecimal digits that identify all weights and buffers of a model."""
-    digest = hashlib.blake2b(digest_size=16)
-    for name, value in sorted(model.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
-    return digest.hexdigest()
 
 
 def describe(

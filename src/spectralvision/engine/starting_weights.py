@@ -57,7 +57,8 @@ def is_bundled(name: str) -> bool:
     model, _, tag = name.partition(".")
     if not tag or not timm.is_model(model) or name not in timm.list_pretrained(f"{model}.*"):
         return False
-    return bool(timm.get_pretrained_cfg(name).file)
+    cfg = timm.get_pretrained_cfg(name)
+    return cfg is not None and bool(cfg.file)
 
 
 def has_strong_weights(model: str, pretrained: str) -> bool:
@@ -82,6 +83,8 @@ def describe_weights(model: str, pretrained: str) -> dict[str, Any] | None:
     if pretrained != "published":
         return None
     cfg = timm.get_pretrained_cfg(model, allow_unregistered=True)
+    if cfg is None:
+        return {"name": model, "data": None, "license": None}
     name = f"{cfg.architecture}.{cfg.tag}" if cfg.architecture and cfg.tag else model
     return {"name": name, "data": cfg.description, "license": cfg.license}
 

@@ -4,6 +4,7 @@
 "label_names", and what else the task needs. Nothing in it is imported or executed.
 """
 
+import hashlib
 import inspect
 from collections.abc import Sequence
 from pathlib import Path
@@ -124,6 +125,15 @@ def network_arguments(config: dict[str, Any], name: str) -> dict[str, Any]:
     if taken := sorted(reserved & set(known)):
         raise UserError(f"{name} sets {taken[0]} in its config.json, which a run may not.")
     return {key: value for key, value in known.items() if key not in TASK_ARGUMENTS}
+
+
+def weights_digest(model: nn.Module) -> str:
+    """Return hexadecimal digits that identify all weights and buffers of a model."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name, value in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def load_weights(model: nn.Module, state: dict[str, Tensor], name: str) -> None:

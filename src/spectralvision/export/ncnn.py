@@ -59,11 +59,13 @@ class Ncnn(Target):
 
 
 def _with_affine(module: nn.Module) -> nn.Module:
-    """Return a copy whose group norms all have scale and shift, without which pnnx fails."""
+    """Return a copy whose norms all have scale and shift, without which pnnx fails."""
     module = deepcopy(module)
     for norm in module.modules():
         if isinstance(norm, nn.GroupNorm) and not norm.affine:
             norm.affine = True
             norm.weight = nn.Parameter(torch.ones(norm.num_channels), requires_grad=False)
             norm.bias = nn.Parameter(torch.zeros(norm.num_channels), requires_grad=False)
+        if isinstance(norm, nn.LayerNorm) and norm.weight is not None and norm.bias is None:
+            norm.bias = nn.Parameter(torch.zeros_like(norm.weight), requires_grad=False)
     return module

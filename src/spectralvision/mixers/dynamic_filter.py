@@ -11,6 +11,7 @@ parameters.
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import torch
 from timm.models.metaformer import StarReLU
@@ -64,7 +65,7 @@ class DynamicFilter(SizedWeights):
         self.dim, self.num_filters = dim, num_filters
         self.resolution = height, width = self.round_resolution(resolution)
         hidden, wide = max(1, dim // REDUCTION), expansion * dim
-        factory = {"bias": False, "device": device, "dtype": dtype}
+        factory: dict[str, Any] = {"bias": False, "device": device, "dtype": dtype}
         self.mixture = nn.Sequential()
         self.mixture.fc1 = nn.Linear(dim, hidden, **factory)
         self.mixture.act = act()

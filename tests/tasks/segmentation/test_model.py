@@ -215,7 +215,7 @@ def test_a_classifier_with_arguments_is_a_start(data, tmp_path):
 
 
 def test_bundled_weights_are_a_start(data):
-    model, _ = build(data, "affnet_et.cifar10", pretrained=True, input_size=64)
+    model, _ = build(data, "affnet_et.cifar10", pretrained="published", input_size=64)
     bundled = sv.create_model("affnet_et.cifar10", pretrained=True).state_dict()
     assert torch.equal(model.backbone.state_dict()["stem.conv.weight"], bundled["stem.conv.weight"])
 

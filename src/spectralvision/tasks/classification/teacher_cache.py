@@ -12,8 +12,9 @@ from spectralvision.data.open_data import open_data
 from spectralvision.data.shard_columns import Columns
 from spectralvision.data.splits import Data
 from spectralvision.engine.infer import InferenceConfig
-from spectralvision.engine.model_io import load_model, weights_digest
+from spectralvision.engine.model_io import load_model
 from spectralvision.engine.processes import is_launched
+from spectralvision.engine.weights_io import weights_digest
 from spectralvision.runs import UserError, expand_user, format_duration
 from spectralvision.tasks.classification.config import ClassificationConfig
 from spectralvision.tasks.classification.distillation_config import DistillationConfig

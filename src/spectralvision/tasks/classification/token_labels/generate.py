@@ -22,7 +22,8 @@ from spectralvision.data.transforms import ImageTransform, build_eval_transform
 from spectralvision.engine.errors import translate_errors
 from spectralvision.engine.infer import InferenceConfig, infer
 from spectralvision.engine.lock import lock
-from spectralvision.engine.model_io import columns_of, data_config, load_model, weights_digest
+from spectralvision.engine.model_io import columns_of, data_config, load_model
+from spectralvision.engine.weights_io import weights_digest
 from spectralvision.runs import UserError, expand_user, remove_temporary_files, require_empty_dir
 from spectralvision.tasks.classification.token_labels.dense_head import DenseHead
 from spectralvision.tasks.classification.token_labels.storage import (
