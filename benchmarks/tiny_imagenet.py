@@ -39,7 +39,7 @@ FIELDS = {
     "model": "affnet_et",
     "pretrained": "none",
     "input-size": 64,
-    "epochs": 20,
+    "epochs": 18,
     "batch-size": 128,
     "lr": 4e-3,
     "auto-augment": "none",

@@ -12,8 +12,9 @@ from spectralvision.data.shard_columns import Columns
 from spectralvision.data.splits import Data, repeat_split
 from spectralvision.engine.errors import translate_errors
 from spectralvision.engine.infer import InferenceConfig, infer
-from spectralvision.engine.model_io import architecture, data_config, run_of, weights_digest
+from spectralvision.engine.model_io import architecture, data_config, run_of
 from spectralvision.engine.run_record import read_record
+from spectralvision.engine.weights_io import weights_digest
 from spectralvision.runs import UserError
 from spectralvision.tasks.base import Row
 from spectralvision.tasks.registry import task_of
