@@ -75,6 +75,8 @@ def test_weights_by_name(model, pretrained, expected, photos, bundled):
         ("affnet_t", "cifar10", "affnet_t has no weights named 'cifar10': it has none, use "
          "affnet_t."),
         ("affnet_et", "", "affnet_et has no weights named ''"),
+        ("affnet_et", "published", "affnet_et has no published weights for ImageNet, but the "
+         "package has cifar10"),
     ],
 )  # fmt: skip
 def test_unknown_names_are_rejected(model, pretrained, sentence, photos):

@@ -209,11 +209,14 @@ def test_an_unknown_recipe_has_a_suggestion(capsys):
     assert "did you mean svt-imagenet" in capsys.readouterr().err
 
 
-def test_a_dry_run_of_a_published_run_needs_no_images(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("name", [name for name in RECIPES if name.endswith("-imagenet")])
+def test_a_dry_run_of_a_published_run_needs_no_images(name, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     data = ["--data", "synthetic/1281167", "--num-classes", "1000"]
     model = ["--model", "test_resnet", "--input-size", "64", "--batch-size", "8"]
-    assert main(["train", "svt-imagenet", *data, *model, "--dry-run", "--json"]) == 0
+    if name == "affnet-imagenet":
+        model += ["--min-size", "32", "--max-size", "96"]
+    assert main(["train", name, *data, *model, "--dry-run", "--json"]) == 0
     out, err = capsys.readouterr()
     result = json.loads(out)
     assert "1,281,167 train, 51,246 val images" in err

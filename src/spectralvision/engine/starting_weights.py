@@ -44,12 +44,25 @@ def choose_weights(model: str, pretrained: str, data: Data) -> tuple[str, str]:
         return _named_weights(model, pretrained), "published"
     if model_io.names_weights(model):
         return model, "published"
+    if pretrained == "published":
+        _require_published(model)
     if pretrained != "auto":
         return model, pretrained
     bundled = f"{model}.{BUNDLED_TAG}"
     if is_bundled(bundled) and has_color_photographs(data):
         return bundled, "published"
     return model, "none"
+
+
+def _require_published(model: str) -> None:
+    """Raise `UserError` for a model of which only the package has weights, named by their tags."""
+    cfg = timm.get_pretrained_cfg(model)
+    tags = [name.partition(".")[2] for name in timm.list_pretrained(f"{model}.*")]
+    if tags and (cfg is None or not cfg.has_weights):
+        raise UserError(
+            f"{model} has no published weights for ImageNet, but the package has "
+            f"{' and '.join(tags)}: name them with --pretrained."
+        )
 
 
 def is_bundled(name: str) -> bool:
