@@ -11,13 +11,13 @@ parameters.
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from timm.models.metaformer import StarReLU
 from torch import Tensor, nn
 
-from spectralvision.mixers.sized_weights import SizedWeights
+from spectralvision.mixers.sized_weights import Resize, SizedWeights
 from spectralvision.ops.checks import check_real_maps
 from spectralvision.ops.dynamic_filter import dynamic_filter
 from spectralvision.ops.resize_spectrum import resize_spectrum
@@ -43,7 +43,7 @@ class DynamicFilter(SizedWeights):
         ValueError: dim, the resolution or num_filters is not positive.
     """
 
-    resizes = {"spectra": resize_spectrum}  # noqa: RUF012
+    resizes: ClassVar[dict[str, Resize]] = {"spectra": resize_spectrum}
 
     def __init__(
         self,

@@ -3,10 +3,12 @@
 The equations are in `ops/global_filter.py`; here are the parameters.
 """
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
-from spectralvision.mixers.sized_weights import SizedWeights
+from spectralvision.mixers.sized_weights import Resize, SizedWeights
 from spectralvision.ops.fourier import irfft2
 from spectralvision.ops.global_filter import global_filter
 from spectralvision.ops.precision import no_autocast, working_dtype
@@ -28,7 +30,7 @@ class GlobalFilter(SizedWeights):
         ValueError: dim or the resolution is not positive.
     """
 
-    resizes = {"weight": resize_spectrum}  # noqa: RUF012
+    resizes: ClassVar[dict[str, Resize]] = {"weight": resize_spectrum}
 
     def __init__(
         self,

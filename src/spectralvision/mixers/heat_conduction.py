@@ -8,14 +8,14 @@ E is a learned embedding of the frequencies; in vHeat the blocks of a stage shar
 of the heat are in `ops/heat_conduction.py`; here are the parameters.
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from timm.layers import LayerNorm2d, trunc_normal_
 from torch import Tensor, nn
 
-from spectralvision.mixers.sized_weights import SizedWeights
+from spectralvision.mixers.sized_weights import Resize, SizedWeights
 from spectralvision.ops.checks import check_real_maps
 from spectralvision.ops.heat_conduction import heat_conduction, heat_decay
 from spectralvision.ops.precision import no_autocast, working_dtype
@@ -33,7 +33,7 @@ class FrequencyEmbedding(SizedWeights):
         resolution: (H, W) of the maps that it belongs to.
     """
 
-    resizes = {"weight": resize_frequency_embedding}  # noqa: RUF012
+    resizes: ClassVar[dict[str, Resize]] = {"weight": resize_frequency_embedding}
 
     def __init__(self, dim: int, resolution: tuple[int, int], **factory: Any) -> None:
         super().__init__()

@@ -10,12 +10,12 @@ T, V and c belong to a map size, the resolution. For maps of another size they a
 `ops/resize_scattering.py`.
 """
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
-from spectralvision.mixers.sized_weights import SizedWeights
+from spectralvision.mixers.sized_weights import Resize, SizedWeights
 from spectralvision.ops.checks import check_real_maps
 from spectralvision.ops.resize_scattering import (
     resize_gain,
@@ -48,7 +48,7 @@ class ScatteringMixer(SizedWeights):
             positive.
     """
 
-    resizes = {  # noqa: RUF012
+    resizes: ClassVar[dict[str, Resize]] = {
         "gain": resize_gain,
         "v1": resize_width_matrix,
         "c1": resize_width_bias,

@@ -1,7 +1,7 @@
 """Layers on maps that several families share. Maps are (B, C, H, W)."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import timm.layers
 import torch
@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from timm.models import register_notrace_module
 from torch import Tensor, nn
 
-from spectralvision.mixers.sized_weights import SizedWeights
+from spectralvision.mixers.sized_weights import Resize, SizedWeights
 from spectralvision.ops.chunking import chunked_inference
 from spectralvision.ops.resize_spectrum import resize_position_embedding
 
@@ -48,7 +48,7 @@ class Mlp(timm.layers.Mlp):
 class PositionEmbedding(SizedWeights):
     """x plus a learned embedding (C, H, W) of its positions, bicubic for maps of other sizes."""
 
-    resizes = {"weight": resize_position_embedding}  # noqa: RUF012
+    resizes: ClassVar[dict[str, Resize]] = {"weight": resize_position_embedding}
 
     def __init__(self, dim: int, resolution: tuple[int, int], **factory: Any) -> None:
         super().__init__()
