@@ -1,6 +1,6 @@
 """Write the tables of docs/guides/accuracy.md and draw docs/images/accuracy.png.
 
-The source is benchmarks/results/accuracy.json.
+The sources are accuracy.json, teacher.json and tiny_imagenet.json in benchmarks/results.
 
 python benchmarks/accuracy_page.py
 """
@@ -10,10 +10,18 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-RESULTS = ROOT / "benchmarks/results/accuracy.json"
+FOLDER = ROOT / "benchmarks/results"
+RESULTS = FOLDER / "accuracy.json"
+TEACHER, TINY_IMAGENET = FOLDER / "teacher.json", FOLDER / "tiny_imagenet.json"
 PAGE, PICTURE = ROOT / "docs/guides/accuracy.md", ROOT / "docs/images/accuracy.png"
 BEGIN, END = "<!-- benchmarks/accuracy_page.py -->\n", "<!-- end -->\n"
 DATA = ("cifar10", "flowers12")
+WAYS = {
+    "maps": "soft distillation from the teacher's map, cut to each view",
+    "pooled": "soft distillation from one answer an image",
+    "labels": "labels alone",
+}
+"""Of training affnet_et on Tiny ImageNet."""
 
 
 def tables(rows: list[dict[str, Any]]) -> str:
@@ -44,6 +52,38 @@ def tables(rows: list[dict[str, Any]]) -> str:
     return text
 
 
+def page_text() -> str:
+    """Return what the page has between its marks."""
+    rows = json.loads(RESULTS.read_text())["rows"]
+    return tables(rows) + "\n" + tiny_imagenet_tables()
+
+
+def tiny_imagenet_tables() -> str:
+    """Return Markdown: the teacher, and the students that finished."""
+    teacher, students = (json.loads(path.read_text()) for path in (TEACHER, TINY_IMAGENET))
+    tuned = teacher["finetuned"]
+    epochs, side = tuned["fields"]["epochs"], tuned["fields"]["input-size"]
+    text = "**Tiny ImageNet**\n\n"
+    text += "| model | trained with | epochs | input | seed | val top-1 | minutes |\n"
+    text += "|---|---|---:|---:|---:|---:|---:|\n"
+    for name, one in teacher.get("untrained", {}).items():
+        text += (
+            f"| EfficientNet-{name.capitalize()} | ImageNet only | 0 | {one['input_size']} | - | "
+            f"{one['val_top1']:.2%} | - |\n"
+        )
+    text += (
+        f"| EfficientNet-Lite2 (the teacher) | fine-tuning | {epochs} | {side} | {tuned['seed']} | "
+        f"{tuned['val_top1']:.2%} | {tuned['minutes']:.0f} |\n"
+    )
+    for name, run in students["runs"].items():
+        way, fields = WAYS[name.partition("-")[0]], students["fields"]
+        text += (
+            f"| affnet_et | {way} | {fields['epochs']} | {fields['input-size']} | {run['seed']} | "
+            f"{run['val_top1']:.2%} | {run['minutes']:.0f} |\n"
+        )
+    return text
+
+
 def _chosen(top1: float, chosen: bool) -> str:
     return f"**{top1:.2%}**" if chosen else f"{top1:.2%}"
 
@@ -53,8 +93,15 @@ def draw(rows: list[dict[str, Any]]) -> None:
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-    figure = Figure(figsize=(10, 4), layout="constrained")
-    for axes, data in zip(figure.subplots(1, len(DATA)), DATA, strict=True):
+    figure = Figure(figsize=(13, 4), layout="constrained")
+    *panels, last = figure.subplots(1, len(DATA) + 1)
+    for name, run in json.loads(TINY_IMAGENET.read_text())["runs"].items():
+        epochs, scores = zip(
+            *((one["epoch"], one["val_top1"]) for one in run["curve"]), strict=True
+        )
+        last.plot(epochs, scores, label=f"affnet_et, {name.partition('-')[0]}")
+    last.set(title="Tiny ImageNet", xlabel="epoch", ylabel="val top-1", ylim=(0, None))
+    for axes, data in zip(panels, DATA, strict=True):
         for number, row in enumerate(row for row in rows if row["data"] == data):
             for run in row["runs"]:
                 label = row["model"] if run is row["runs"][0] else None
@@ -63,6 +110,7 @@ def draw(rows: list[dict[str, Any]]) -> None:
                 )
                 axes.plot(epochs, scores, color=f"C{number}", label=label)
         axes.set(title=data, xlabel="epoch", ylabel="val top-1", ylim=(None, 1))
+    for axes in (*panels, last):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.yaxis.set_major_formatter(PercentFormatter(1))
         axes.grid(alpha=0.3)
@@ -74,7 +122,7 @@ def main() -> None:
     rows = json.loads(RESULTS.read_text())["rows"]
     before, _, rest = PAGE.read_text().partition(BEGIN)
     _, _, after = rest.partition(END)
-    PAGE.write_text(before + BEGIN + tables(rows) + END + after)
+    PAGE.write_text(before + BEGIN + page_text() + END + after)
     draw(rows)
 
 

@@ -353,13 +353,18 @@ CFG: dict[str, Any] = {
     "first_conv": "stem.conv",
     "classifier": "head.fc",
 }
-CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-
 default_cfgs = generate_default_cfgs(
     {
+        "affnet_et.tiny_imagenet": CFG
+        | bundled_weights(
+            "affnet_et.tiny_imagenet",
+            64,
+            data="Tiny ImageNet, compressed again",
+            license="none is stated; ImageNet's terms allow non-commercial research only",
+        ),
         "affnet_et.cifar10": CFG
         | bundled_weights(
-            "affnet_et.cifar10", 64, CIFAR10, "CIFAR-10, compressed again", "none is stated"
+            "affnet_et.cifar10", 64, data="CIFAR-10, compressed again", license="none is stated"
         ),
         # The star makes the entry without weights the default: those for small images are not.
         **{f"{variant}.*": CFG for variant in VARIANTS},

@@ -8,23 +8,24 @@ from torch import nn
 
 from spectralvision.models.released import checkpoint_filter_fn
 
+WEIGHTS = Path(__file__).parent / "weights"
 
-def bundled_weights(
-    name: str, side: int, label_names: tuple[str, ...], data: str, license: str
-) -> dict[str, Any]:
+
+def bundled_weights(name: str, side: int, data: str, license: str) -> dict[str, Any]:
     """Return timm's configuration of weights that are part of the package.
 
     Args:
-        name: Of the files in weights/, of which the .md is a card.
+        name: Of the files in weights/: .safetensors; .txt, the classes in the order of the logits;
+            .md, a card.
         side: Of the input, in pixels.
-        label_names: Classes in the order of the logits.
         data: The images that they were trained on, in words.
         license: What is known of the license of these images.
     """
+    label_names = tuple((WEIGHTS / f"{name}.txt").read_text(encoding="utf-8").split("\n")[:-1])
     return {
         "description": data,
         "license": license,
-        "file": str(Path(__file__).parent / f"weights/{name}.safetensors"),
+        "file": str(WEIGHTS / f"{name}.safetensors"),
         "input_size": (3, side, side),
         "pool_size": (side // 32, side // 32),
         "num_classes": len(label_names),

@@ -6,7 +6,7 @@ from typing import ClassVar
 from spectralvision_cli.fields import argument, option
 from spectralvision_cli.options.common import COMPUTATION, REST, DataOptions
 
-BUNDLED_MODEL = "affnet_et.cifar10"
+BUNDLED_MODEL = "affnet_et.tiny_imagenet"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +38,7 @@ class PredictOptions(DataOptions):
     such as 'photos/*.jpg', or - for standard input: a list of paths or one image."""
     model: str = BUNDLED_MODEL
     """Run folder, hf_hub:OWNER/NAME, or a model name for its published weights. The default is a
-    small bundled model trained on CIFAR-10: airplane, automobile, bird, cat, deer, dog, frog,
-    horse, ship, truck."""
+    small bundled model trained on Tiny ImageNet: 200 kinds of animals, food, things and places."""
     data: str | None = None
     """Data set to take images from, instead of paths; their labels are shown too."""
     split: str | None = None

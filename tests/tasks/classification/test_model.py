@@ -57,7 +57,7 @@ def test_a_plain_name_starts_from_scratch(monkeypatch):
     ("name", "hint"),
     [
         ("affnet_et.cifar", "did you mean cifar10?"),
-        ("affnet_et.in1k", "choose from cifar10."),
+        ("affnet_et.in1k", "choose from cifar10, tiny_imagenet."),
         ("affnet_t.cifar10", "it has none, use affnet_t."),
     ],
 )

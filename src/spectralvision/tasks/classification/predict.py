@@ -2,13 +2,17 @@
 
 from typing import Any
 
+import timm
 import torch
 from torch import Tensor, nn
 
-from spectralvision.engine.model_io import label_titles
+from spectralvision.engine.model_io import describe_labels, label_titles
 from spectralvision.runs import UserError
 from spectralvision.tasks.base import Row
 from spectralvision.tasks.classification.options import PredictOptions
+
+MAX_LISTED, NUM_EXAMPLES = 12, 8
+"""Class names that a line lists, and those that stand for more."""
 
 
 class ClassPredictor(nn.Module):
@@ -35,6 +39,18 @@ def column_names(options: PredictOptions) -> list[str]:
     """Return the names of the cells of a row."""
     ranks = ["", *(f"_{rank}" for rank in range(2, options.top_k + 1))]
     return [f"{name}{rank}" for rank in ranks for name in ("prediction", "probability")]
+
+
+def list_classes(name: str) -> str:
+    """Return the classes of bundled weights in words: all of a few, or the first of many."""
+    cfg = timm.get_pretrained_cfg(name)
+    assert cfg is not None, "the weights are registered"
+    titles = [one.partition(",")[0] for one in describe_labels(cfg.label_names or ())]
+    if len(titles) <= MAX_LISTED:
+        return f"{', '.join(titles)} only"
+    return (
+        f"{len(titles)} classes only, such as {', '.join(titles[:: len(titles) // NUM_EXAMPLES])}"
+    )
 
 
 def build_rows(model: nn.Module, probabilities: Tensor, options: PredictOptions) -> list[Row]:

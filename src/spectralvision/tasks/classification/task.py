@@ -21,9 +21,9 @@ from spectralvision.data.transforms import (
 from spectralvision.data.workers import choose_num_workers
 from spectralvision.engine.model_io import data_config
 from spectralvision.engine.processes import rank
+from spectralvision.engine.starting_weights import is_bundled
 from spectralvision.engine.train_module import Monitor, TrainModule
 from spectralvision.export.deployment import Deployable, Output
-from spectralvision.models.affnet import CIFAR10
 from spectralvision.report import Findings
 from spectralvision.sharing.model_card import CLASSIFIER
 from spectralvision.tasks.base import Row, Table, Task, Transform
@@ -51,8 +51,6 @@ from spectralvision.tasks.classification.token_labels.label_map_data import find
 from spectralvision.tasks.classification.token_labels.module import TokenLabelClassifier
 from spectralvision.tasks.classification.token_labels.targets import TokenLabelTransform
 
-BUNDLED = "affnet_et.cifar10"
-"""The small model that the package brings."""
 EPOCHS_FROM_SCRATCH = (50, 200)
 EPOCHS_OF_DIGITS = (15, 15)
 
@@ -206,10 +204,10 @@ class ClassificationTask(Task):
         return data.classes[int(images.labels[index])] if isinstance(images, Images) else None
 
     def prediction_note(self, name: str) -> str | None:
-        if name != BUNDLED:
+        if not is_bundled(name):
             return None
         return (
-            f"{BUNDLED} is a small bundled model that knows {', '.join(CIFAR10)} only; see --model"
+            f"{name} is a small bundled model that knows {predict.list_classes(name)}; see --model"
         )
 
     # Export
