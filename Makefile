@@ -19,7 +19,7 @@ $(READY): requirements/dev.txt pyproject.toml
 	touch $(READY)
 
 quickstart: setup
-	$(BIN)/spectralvision predict docs/images/ship.png --top-k 3
+	$(BIN)/spectralvision predict docs/images/ship.png --model affnet_et.cifar10 --top-k 3
 	$(BIN)/spectralvision train --data digits --model affnet_et --out $(RUN)
 	$(BIN)/spectralvision evaluate --model $(RUN) --data digits
 	$(BIN)/spectralvision predict --model $(RUN) --data digits --num-images 5

@@ -36,7 +36,7 @@ def test_quickstart_classifies_digits_within_five_minutes(tmp_path: Path) -> Non
 def test_makefile_runs_what_the_test_above_runs() -> None:
     makefile = (Path(__file__).parents[1] / "Makefile").read_text()
     # tests/models/test_shipped.py classifies this picture
-    assert "predict docs/images/ship.png --top-k 3" in makefile
+    assert "predict docs/images/ship.png --model affnet_et.cifar10 --top-k 3" in makefile
     assert "train --data digits --model affnet_et" in makefile
     assert "evaluate --model $(RUN) --data digits" in makefile
     assert "predict --model $(RUN) --data digits" in makefile

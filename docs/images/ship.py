@@ -1,4 +1,4 @@
-"""Draw docs/images/ship.png, which `make quickstart` classifies with the bundled model."""
+"""Draw docs/images/ship.png, which `make quickstart` classifies with `affnet_et.cifar10`."""
 
 from pathlib import Path
 
