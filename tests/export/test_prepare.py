@@ -5,16 +5,16 @@ import timm
 import torch
 from torch import nn
 
-import spectralvision as sv
 from spectralvision.export.prepare import prepare, spectral_modules
 from spectralvision.export.verify import smooth_images
 from tests.helpers.export import SIZE, classifier
 from tests.helpers.tolerances import FUSED
+from tests.helpers.twins import DISTINCT
 
 FORBIDDEN = ("fft", "complex", "polar", "aten.real", "aten.imag")
 
 
-@pytest.mark.parametrize("name", sv.list_models())
+@pytest.mark.parametrize("name", DISTINCT)
 def test_every_model_computes_the_same(name: str) -> None:
     model = classifier(name)
     images = smooth_images(SIZE, 2)
@@ -29,7 +29,7 @@ def test_every_model_computes_the_same(name: str) -> None:
     assert all(torch.equal(value, after[key]) for key, value in before.items())
 
 
-@pytest.mark.parametrize("name", sv.list_models())
+@pytest.mark.parametrize("name", DISTINCT)
 def test_no_batch_norm_and_no_spectral_operator_is_left(name: str) -> None:
     model = prepare(classifier(name), smooth_images(SIZE, 1))
     assert not any(isinstance(one, nn.BatchNorm2d) for one in model.modules())

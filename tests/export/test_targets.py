@@ -4,7 +4,6 @@ import pytest
 import torch
 from torch import nn
 
-import spectralvision as sv
 from spectralvision.data.open_masks import open_masks
 from spectralvision.export.base import Network
 from spectralvision.export.feature_maps import FeatureMaps
@@ -27,6 +26,7 @@ from tests.helpers.export import (
     network,
 )
 from tests.helpers.scenes import mask_folder
+from tests.helpers.twins import DISTINCT
 
 ONNX, OPENVINO = TARGETS["onnx"], TARGETS["openvino"]
 IMAGES = smooth_images(SIZE, 4)
@@ -36,7 +36,7 @@ def original(module: nn.Module, outputs: tuple[str, ...] = ("logits",)) -> Netwo
     return Network(module=module, example=IMAGES[:1], outputs=outputs)
 
 
-@pytest.mark.parametrize("name", sv.list_models())
+@pytest.mark.parametrize("name", DISTINCT)
 def test_onnx(name: str, tmp_path) -> None:
     model = classifier(name)
     prepared = network(model)

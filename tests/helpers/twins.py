@@ -5,6 +5,7 @@ from typing import Any
 from torch import nn
 
 import spectralvision as sv
+from spectralvision.models import FAMILIES, VARIANTS
 
 NAMES = sv.list_models()
 SIZE = 64  # pixels a side
@@ -13,6 +14,19 @@ OF_EACH_FAMILY = (
     "cdfformer_s18", "gfformer_s18", "vheat_t", "vheat_s",
 )  # fmt: skip
 """A variant of each form of each family."""
+
+
+def _form(name: str) -> tuple[str, str]:
+    """Return what tells the twin of a variant from others: its family, and all but its sizes."""
+    family = next(one.__name__ for one in FAMILIES if name in one.VARIANTS)
+    sizes = ("dims", "depths", "stem_dim")
+    options = {key: value for key, value in VARIANTS[name].items() if key not in sizes}
+    return family, f"{is_isotropic(name)} {sorted(options.items())}"
+
+
+def distinct_names() -> list[str]:
+    """Return the first variant of each form: the twins of all others are equal to one of these."""
+    return list({_form(name): name for name in reversed(NAMES)}.values())[::-1]
 
 
 def twin(name: str, **kwargs: Any) -> nn.Module:
@@ -42,3 +56,6 @@ def num_stages(name: str) -> int:
 def has_batch_norm(name: str) -> bool:
     """Return whether a variant has batch norms."""
     return name.startswith(("affnet", "svt")) and not is_isotropic(name)
+
+
+DISTINCT = distinct_names()

@@ -18,6 +18,7 @@ from spectralvision.mixers.sized_weights import SizedWeights
 from tests.helpers.marks import needs_compiler
 from tests.helpers.tolerances import FUSED, SINGLE
 from tests.helpers.twins import (
+    DISTINCT,
     NAMES,
     OF_EACH_FAMILY,
     SIZE,
@@ -78,7 +79,7 @@ def test_forward_backward_and_head(name: str, x: Tensor) -> None:
 
 
 @pytest.mark.parametrize("feature_cls", ["list", "dict", "hook", "getter", "fx", None])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", DISTINCT)
 def test_features_only(name: str, feature_cls: str | None, x: Tensor) -> None:
     options = {"feature_cls": feature_cls} if feature_cls else {}
     if is_isotropic(name):
@@ -110,7 +111,7 @@ def test_features_only(name: str, feature_cls: str | None, x: Tensor) -> None:
     torch.testing.assert_close(some, maps[1:3], atol=SINGLE, rtol=0)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", DISTINCT)
 def test_intermediates_and_pruning(name: str, x: Tensor) -> None:
     model = twin(name).eval()
     last, maps = model.forward_intermediates(x)
@@ -189,7 +190,7 @@ def test_an_impossible_output_stride_is_rejected_in_one_sentence() -> None:
         assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", DISTINCT)
 def test_any_input_size(name: str) -> None:
     model = twin(name).eval()
     for size in [(33, 47), (96, 64), (65, 63), (32, 32)]:
@@ -215,7 +216,7 @@ def test_another_size_can_be_made_permanent_and_saved(
     torch.testing.assert_close(again(x), logits, atol=SINGLE, rtol=0)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", DISTINCT)
 def test_saved_and_reloaded(name: str, x: Tensor, tmp_path: Path) -> None:
     options = {"token_label": True} if name in SVTS else {}
     if name.startswith("affnet"):
@@ -234,7 +235,7 @@ def test_saved_and_reloaded(name: str, x: Tensor, tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", DISTINCT)
 def test_gradient_checkpointing_changes_neither_gradients_nor_statistics(
     name: str, x: Tensor
 ) -> None:
@@ -277,7 +278,7 @@ def test_gradient_checkpointing_compiles_in_one_graph(x: Tensor) -> None:
     torch.testing.assert_close(*statistics, atol=SINGLE, rtol=SINGLE)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", DISTINCT)
 def test_layers_are_of_the_types_that_counters_know(name: str) -> None:
     """torchinfo, ptflops and thop count by the exact type, and count nothing for a subclass."""
     counted = (nn.Conv2d, nn.Linear, nn.BatchNorm2d, nn.LayerNorm)
@@ -285,7 +286,7 @@ def test_layers_are_of_the_types_that_counters_know(name: str) -> None:
     assert {nn.Conv2d, nn.Linear} <= kinds <= {*counted, LayerNorm2d}
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", DISTINCT)
 def test_optimiser_groups(name: str) -> None:
     """Spectral weights are not decayed; layer decay: stem smallest, head largest rate."""
     model = twin(name)
@@ -314,7 +315,7 @@ def test_optimiser_groups(name: str) -> None:
     assert min(scale.values()) == scale[next(iter(names.values()))]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", DISTINCT)
 def test_stochastic_depth_is_applied(name: str, x: Tensor) -> None:
     model = twin(name, drop_path_rate=0.4)
     rates = [module.drop_prob for module in model.modules() if type(module).__name__ == "DropPath"]
@@ -328,7 +329,7 @@ def test_stochastic_depth_is_applied(name: str, x: Tensor) -> None:
     torch.testing.assert_close(still(x), still(x))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", DISTINCT)
 def test_fuse_folds_every_norm_and_equals_reparameterize(name: str, x: Tensor) -> None:
     model = twin(name)
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
@@ -346,7 +347,7 @@ def test_fuse_folds_every_norm_and_equals_reparameterize(name: str, x: Tensor) -
     torch.testing.assert_close(model.state_dict(), before, atol=0, rtol=0)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", DISTINCT)
 def test_built_on_the_meta_device(name: str, x: Tensor) -> None:
     model = twin(name).eval()
     with torch.device("meta"):
