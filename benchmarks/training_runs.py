@@ -9,9 +9,9 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from statistics import mean, median
+from statistics import median
 from typing import Any
 
 from spectralvision.runs import read_json, write_json
@@ -82,8 +82,3 @@ def evaluate(
         words = ("--model", run, "--data", data, "--split", split, "--workers", 0, "--json")
         write_json(kept, json.loads(command("evaluate", *words, environment=environment)))
     return dict(read_json(kept))
-
-
-def summarize(values: Sequence[float]) -> dict[str, float]:
-    """Return the mean and the spread (largest minus smallest) of a metric over runs."""
-    return {"mean": mean(values), "spread": max(values) - min(values)}
