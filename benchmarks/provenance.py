@@ -13,7 +13,7 @@ def provenance() -> dict[str, Any]:
     """Return the head of a results file; `commit` ends in + where the checkout had changes."""
     return {
         "commit": _git("rev-parse", "--short", "HEAD")
-        + ("+" if _git("status", "--porcelain", "--", "src") else ""),
+        + ("+" if _git("status", "--porcelain", "--", ":/src") else ""),
         "python": platform.python_version(),
         "torch": torch.__version__,
         "timm": version("timm"),
