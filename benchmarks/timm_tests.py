@@ -42,7 +42,7 @@ class Results:
             one
             for one in items
             if hasattr(one, "callspec")
-            and one.callspec.params.get("model_name", "").partition(".")[0] in ours
+            and str(one.callspec.params.get("model_name")).partition(".")[0] in ours
             and not any(word in one.name for word in LEFT_OUT)
         ]
 

@@ -385,6 +385,18 @@ def test_preprocessing_of_each_family(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+@torch.inference_mode()
+def test_pool_size_is_the_side_of_the_last_map(name: str) -> None:
+    model = twin(name, img_size=None).eval()
+    cfg = model.default_cfg
+    features = model.forward_features(torch.zeros(1, *cfg["input_size"]))
+    last = features.shape[2:] if features.ndim == 4 else None
+    side = cfg["input_size"][1] // model.feature_info[-1]["reduction"]
+    assert cfg["pool_size"] == (side, side)
+    assert last is None or tuple(last) == (side, side)
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_pretrained_without_weights_reports_where_they_are(name: str) -> None:
     with pytest.raises(
         ValueError, match=r"report.*docs/guides/released-weights\.md.*load_released"

@@ -72,11 +72,16 @@ def build_variant(
     )
 
 
-def imagenet_cfg(crop_pct: float, first_conv: str, classifier: str) -> dict[str, Any]:
-    """Return timm's configuration of a model for ImageNet at 224 x 224 pixels, without weights."""
+def imagenet_cfg(
+    crop_pct: float, first_conv: str, classifier: str, stride: int = 32
+) -> dict[str, Any]:
+    """Return timm's configuration of a model for ImageNet at 224 x 224 pixels, without weights.
+
+    `stride` is that of the last map.
+    """
     return {
         "input_size": (3, 224, 224),
-        "pool_size": (7, 7),
+        "pool_size": (224 // stride, 224 // stride),
         "crop_pct": crop_pct,
         "interpolation": "bicubic",
         "num_classes": 1000,

@@ -260,10 +260,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 REPORTED_TOP1 = {"cdfformer_b36": 85.0}
 
 default_cfgs = generate_default_cfgs(
-    {
-        variant: imagenet_cfg(1.0, first_conv="stem.conv", classifier="head.fc2")
-        for variant in VARIANTS
-    }
+    {variant: imagenet_cfg(1.0, "stem.conv", "head.fc2") for variant in VARIANTS}
 )
 
 

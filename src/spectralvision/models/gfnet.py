@@ -173,15 +173,22 @@ REPORTED_TOP1 = {
     "gfnet_h_b": 82.9,
 }
 
+
+def _is_isotropic(variant: str) -> bool:
+    return len(VARIANTS[variant]["dims"]) == 1
+
+
 default_cfgs = generate_default_cfgs(
-    {variant: imagenet_cfg(0.9, first_conv="stem.conv", classifier="head") for variant in VARIANTS}
+    {
+        variant: imagenet_cfg(0.9, "stem.conv", "head", stride=16 if _is_isotropic(variant) else 32)
+        for variant in VARIANTS
+    }
 )
 
 
 def _create(variant: str, pretrained: bool, **kwargs: Any) -> nn.Module:
     reported = f"its authors report {REPORTED_TOP1[variant]} % top-1 at 224"
-    is_isotropic = len(VARIANTS[variant]["dims"]) == 1
-    indices = 3 if is_isotropic else (0, 1, 2, 3)  # the last three, as timm does
+    indices = 3 if _is_isotropic(variant) else (0, 1, 2, 3)  # the last three, as timm does
     feature_cfg = {"out_indices": indices, "flatten_sequential": True}
     return build_variant(
         GFNet, variant, pretrained, reported, feature_cfg, **{**VARIANTS[variant], **kwargs}

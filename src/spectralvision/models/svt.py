@@ -43,7 +43,7 @@ from spectralvision.models.backbone import (
     build_mixer,
     init_weights,
 )
-from spectralvision.models.build import build_variant
+from spectralvision.models.build import build_variant, imagenet_cfg
 from spectralvision.models.conv_norm import ConvBatchNormAct
 from spectralvision.models.mix_token import EMPTY, Box, TokenLabelOutput, exchange, sample_box
 from spectralvision.models.svt_blocks import (
@@ -334,18 +334,7 @@ REPORTED = {
 REPORTED_TOP1 = {"svt_h_s": 83.1, "svt_h_b": 85.2, "svt_h_l": 85.7}
 
 default_cfgs = generate_default_cfgs(
-    {
-        variant: {
-            "input_size": (3, 224, 224),
-            "pool_size": (7, 7),
-            "crop_pct": 0.96,
-            "interpolation": "bicubic",
-            "num_classes": 1000,
-            "first_conv": "stem.0.conv",
-            "classifier": "head",
-        }
-        for variant in VARIANTS
-    }
+    {variant: imagenet_cfg(0.96, "stem.0.conv", "head") for variant in VARIANTS}
 )
 
 

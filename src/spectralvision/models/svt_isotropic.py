@@ -147,7 +147,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 REPORTED_TOP1 = {"svt_v_t": 76.9, "svt_v_xs": 79.9, "svt_v_s": 81.5, "svt_v_b": 82.0}
 
 default_cfgs = generate_default_cfgs(
-    {variant: imagenet_cfg(0.96, first_conv="stem.conv", classifier="head") for variant in VARIANTS}
+    {variant: imagenet_cfg(0.96, "stem.conv", "head", stride=16) for variant in VARIANTS}
 )
 
 

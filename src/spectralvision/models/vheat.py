@@ -215,7 +215,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 REPORTED_TOP1 = {"vheat_t": 82.2, "vheat_s": 83.6, "vheat_b": 83.9}
 
 default_cfgs = generate_default_cfgs(
-    {variant: imagenet_cfg(0.875, first_conv="stem.0", classifier="head") for variant in VARIANTS}
+    {variant: imagenet_cfg(0.875, "stem.0", "head") for variant in VARIANTS}
 )
 
 
