@@ -20,7 +20,7 @@ import torch
 from provenance import provenance
 
 import spectralvision as sv
-from spectralvision.runs import read_json, write_json
+from spectralvision.runs import write_json
 
 OUT = Path(__file__).parent / "results/timm_tests.json"
 LEFT_OUT = ("torchscript",)
@@ -51,8 +51,7 @@ class Results:
             test = report.nodeid.rpartition("::")[2]
             name = test.partition("[")[0]
             self.outcomes[name][report.outcome] += 1
-            found = re.findall(r"[a-z]+_[a-z0-9_]+", test.partition("[")[2])
-            self.models.update(set(found) & set(sv.list_models()))
+            self.models.update(set(re.findall(r"\w+", test)) & set(sv.list_models()))
             if report.outcome == "failed":
                 lines = [
                     line for line in str(report.longrepr).splitlines() if line.startswith("E ")
@@ -95,19 +94,13 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(2)
     results = run(options.test_models, options.only)
-    content = read_json(OUT) if OUT.is_file() and options.only != sv.list_models() else {}
-    tests = content.get("tests", {})
-    for name, outcome in results.outcomes.items():
-        tests[name] = dict(Counter(tests.get(name, {})) + outcome)
-    write_json(
-        OUT,
-        {
-            "measured": provenance(),
-            "models": sorted({*content.get("models", []), *results.models}),
-            "tests": tests,
-            "failures": {**content.get("failures", {}), **results.failures},
-        },
-    )
+    content = {
+        "measured": provenance(),
+        "models": sorted(results.models),
+        "tests": results.outcomes,
+        "failures": results.failures,
+    }
+    write_json(OUT, content)
 
 
 if __name__ == "__main__":

@@ -309,6 +309,12 @@ def test_the_card_of_a_bundled_model_is_that_of_the_script(name, monkeypatch):
         assert f"names {accuracy} of the validation images" in readme
 
 
+def test_the_results_of_timm_tests_are_what_the_guide_says():
+    results = json.loads((ROOT / "benchmarks/results/timm_tests.json").read_text())
+    assert results["models"] == sorted(sv.list_models())
+    assert all(set(outcomes) == {"passed"} for outcomes in results["tests"].values())
+
+
 def test_the_tables_of_models_are_those_of_the_models():
     from benchmarks import models_page
 
