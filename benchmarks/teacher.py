@@ -64,7 +64,6 @@ def main() -> None:
     parser.add_argument("--judge", action="store_true", help="only judge the weights as they are")
     options = parser.parse_args()
     results = read_json(OUT) if OUT.is_file() else {}
-    results["provenance"] = provenance()
     data = open_data(options.tinyimagenet)
     files = {"lite0": options.lite0, "lite2": options.lite2}
     for name, file in files.items():
@@ -72,7 +71,8 @@ def main() -> None:
             model = load_converted(f"tf_efficientnet_{name}", file)
             save(model, options.runs / f"tf_efficientnet_{name}.imagenet")
             if options.judge:
-                results.setdefault("untrained", {})[name] = judge(model, name, data)
+                judged = {"provenance": provenance(), **judge(model, name, data)}
+                results.setdefault("untrained", {})[name] = judged
                 write_json(OUT, results)
     if not options.judge:
         start = options.runs / "tf_efficientnet_lite2.imagenet"
@@ -80,7 +80,9 @@ def main() -> None:
             options.runs / "teacher", recipe="finetune", model=start, data=options.tinyimagenet,
             **FIELDS,
         )  # fmt: skip
-        results["finetuned"] = {"model": "lite2", "fields": FIELDS, **read_run(run)}
+        results["finetuned"] = {
+            "provenance": provenance(), "model": "lite2", "fields": FIELDS, **read_run(run),
+        }  # fmt: skip
         write_json(OUT, results)
 
 
