@@ -8,6 +8,10 @@ TINYIMAGENET has train and val as parquet shards; RUNS has the teacher of `teach
     pooled  the same with one fixed answer an image: the mean over the teacher's map
     labels  the labels alone
 
+and then
+
+    larger  the run with maps, trained on with larger images and the same teacher
+
 NAME is one of them and a seed, such as maps-0. Writes benchmarks/results/tiny_imagenet.json after
 each run; finished runs are not repeated, interrupted ones are resumed.
 """
@@ -33,7 +37,7 @@ from spectralvision.tasks.classification.token_labels.storage import (
 from spectralvision.tasks.classification.token_labels.targets import scatter_to_classes
 
 OUT = Path(__file__).parent / "results/tiny_imagenet.json"
-WAYS = ("maps", "labels", "pooled")
+WAYS = ("maps", "labels", "pooled", "larger")
 SEEDS = (0, 1)
 FIELDS = {
     "model": "affnet_et",
@@ -48,6 +52,8 @@ FIELDS = {
     "ema": 0.999,
     "workers": 1,
 }
+LARGER = {"input-size": 128, "epochs": 10, "lr": 2e-3, "workers": 0, "threads": 2}
+"""In place of these."""
 POOLED_CLASSES = 20
 """Kept of the mean over 16 positions with 5 classes each."""
 DISTILLATION = {"distillation-weight": 0.8}
@@ -63,7 +69,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=names, default=names)
     options = parser.parse_args()
     results = read_json(OUT) if OUT.is_file() else {"runs": {}}
-    results |= {"fields": FIELDS, "distillation": DISTILLATION}
+    results |= {"fields": FIELDS, "larger": LARGER, "distillation": DISTILLATION}
 
     # 1. The teacher's predictions
     teacher = options.runs / "teacher"
@@ -75,7 +81,10 @@ def main() -> None:
         way, _, seed = name.partition("-")
         fields: dict[str, Any] = {"data": options.tinyimagenet, "seed": int(seed), **FIELDS}
         if way != "labels":
-            fields |= {"teacher": teacher, "teacher-cache": options.runs / way, **DISTILLATION}
+            cache = options.runs / ("pooled" if way == "pooled" else "maps")
+            fields |= {"teacher": teacher, "teacher-cache": cache, **DISTILLATION}
+        if way == "larger":
+            fields |= {"model": options.runs / f"maps-{seed}", **LARGER}
         run = train(options.runs / name, **fields)
         results["runs"][name] = {"provenance": provenance(), **read_run(run)}
         write_json(OUT, results)
