@@ -1,0 +1,95 @@
+"""Train affnet_et on CIFAR-10 with the help of a teacher that was trained on ImageNet.
+
+Command: `python benchmarks/cifar10_distilled.py CIFAR10 RUNS [--only START ...]`
+
+CIFAR10 has train and test as parquet shards; RUNS has EfficientNet-Lite2 with ImageNet weights, as
+`teacher.py` writes it.
+
+1. The teacher is fine-tuned on the training images, and predicts their label maps.
+2. affnet_et learns from labels and maps, from scratch or from affnet_et.tiny_imagenet. The best
+   epoch is chosen on a held-out tenth, which the teacher has not seen either; the test images are
+   used once, for that epoch.
+
+Writes benchmarks/results/cifar10_distilled.json after each step; finished runs are not repeated,
+interrupted ones are resumed.
+"""
+
+import argparse
+from pathlib import Path
+
+from provenance import provenance
+from training_runs import evaluate, read_run, train
+
+from spectralvision.runs import read_json, write_json
+
+OUT = Path(__file__).parent / "results/cifar10_distilled.json"
+STARTS = {"scratch": "none", "tiny_imagenet": "tiny_imagenet"}
+SPLIT = {"val-fraction": 0.1, "seed": 0}
+TEACHER = {
+    "input-size": 96,
+    "epochs": 2,
+    "batch-size": 64,
+    "lr": 1e-3,
+    "precision": "bf16-mixed",
+    "mixup": 0,
+    "cutmix": 0,
+    "auto-augment": "none",
+    "color-jitter": 0,
+    "layer-decay": 0.85,
+    "min-scale": 0.5,
+    "ema": 0.99,
+    "workers": 1,
+}
+STUDENT = {
+    "model": "affnet_et",
+    "input-size": 64,
+    "epochs": 30,
+    "batch-size": 128,
+    "lr": 4e-3,
+    "auto-augment": "none",
+    "color-jitter": 0,
+    "min-scale": 0.5,
+    "ema": 0.999,
+    "distillation-weight": 0.8,
+    "workers": 0,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("cifar10")
+    parser.add_argument("runs", type=Path)
+    parser.add_argument("--only", nargs="+", choices=STARTS, default=list(STARTS))
+    options = parser.parse_args()
+    results = read_json(OUT) if OUT.is_file() else {"students": {}}
+    results["fields"] = {"split": SPLIT, "teacher": TEACHER, "student": STUDENT}
+    data, runs = options.cifar10, options.runs
+
+    # 1. The teacher
+    weights = runs / "tf_efficientnet_lite2.imagenet"
+    teacher = train(
+        runs / "cifar10-teacher", recipe="finetune", model=weights, data=data, **SPLIT, **TEACHER
+    )
+    results["teacher"] = measure(teacher, data)
+    write_json(OUT, results)
+
+    # 2. The students; the first one writes the label maps
+    for start in options.only:
+        student = train(
+            runs / f"cifar10-distilled-{start}", data=data, pretrained=STARTS[start],
+            teacher=teacher, **{"teacher-cache": runs / "cifar10-maps"}, **SPLIT, **STUDENT,
+        )  # fmt: skip
+        results["students"][start] = measure(student, data)
+        write_json(OUT, results)
+
+
+def measure(run: Path, data: str) -> dict[str, object]:
+    """Return what a run recorded, and its accuracy on the test images."""
+    top1 = evaluate(run, data)["top1"]
+    return {"provenance": provenance(), **read_run(run), "test_top1": top1}
+
+
+if __name__ == "__main__":
+    main()
