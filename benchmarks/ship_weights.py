@@ -3,7 +3,7 @@
 Command: `python benchmarks/ship_weights.py NAME RUN DATA`
 
     affnet_et.cifar10         a run of accuracy.py, CIFAR-10
-    affnet_et.tiny_imagenet   a run of tiny_imagenet.py, Tiny ImageNet
+    affnet_et.tiny_imagenet   larger-SEED of tiny_imagenet.py, Tiny ImageNet
 
 Writes NAME.safetensors and NAME.md into src/spectralvision/models/weights. The accuracy in the card
 is that of the file that is written.
@@ -67,9 +67,10 @@ n01443537; predictions show their names. {parameters:.2f} M parameters in half p
 |---|---:|---:|---:|
 | val (chose the best epoch) | {images:,} | {test:.2%} | {top5:.2%} |
 
-Trained from scratch for {epochs} epochs in {minutes:.0f} minutes on two CPU cores
-(`benchmarks/tiny_imagenet.py`, learning rate {lr:g}, batch size {batch}, seed {seed}), with soft
-distillation from an EfficientNet-Lite2 that reaches {teacher:.2%} on the same images.
+Trained from scratch on two CPU cores (`benchmarks/tiny_imagenet.py`, batch size {batch}, seed
+{seed}): {first_epochs} epochs at {first_side} pixels in {first_minutes:.0f} minutes with a learning
+rate of {first_lr:g}, then {epochs} epochs at {side} pixels in {minutes:.0f} minutes with {lr:g}.
+Both with soft distillation from an EfficientNet-Lite2 that reaches {teacher:.2%} on these images.
 
 ## Data
 Tiny ImageNet (Stanford CS231n): {train_images:,} of its 100,000 training images, 64 x 64 pixels, at
@@ -134,25 +135,37 @@ def to_half(weight: Tensor) -> Tensor:
 def format_card(name: str, run: Path, test: dict[str, Any]) -> str:
     """Return the card, from what a run recorded and the result of `evaluate`."""
     record = read_json(run / "run.json")
-    config, images, results = record["config"], record["data"]["images"], record["results"]
+    images, results = record["data"]["images"], record["results"]
     model = sv.create_model(name)
+    start = Path(record["config"]["model"])
+    first = training_of(start, "first_") if (start / "run.json").is_file() else {}
     return CARDS[name].format(
         name=name,
         parameters=sum(parameter.numel() for parameter in model.parameters()) / 1e6,
-        side=config["input_size"],
         images=test["images"],
         test=test["top1"],
         top5=test["top5"],
         val_images=images["val"],
         val=results["val_top1"],
-        epochs=config["epochs"],
-        minutes=read_run(run)["minutes"],
-        lr=config["optimizer"]["lr"],
-        batch=config["batch_size"],
-        seed=config["seed"],
         train_images=images["train"],
         teacher=read_json(TEACHER)["finetuned"]["val_top1"],
+        **training_of(run),
+        **first,
     )
+
+
+def training_of(run: Path, prefix: str = "") -> dict[str, Any]:
+    """Return how a run was trained, by the names in a card."""
+    config = read_json(run / "run.json")["config"]
+    facts = {
+        "side": config["input_size"],
+        "epochs": config["epochs"],
+        "minutes": read_run(run)["minutes"],
+        "lr": config["optimizer"]["lr"],
+        "batch": config["batch_size"],
+        "seed": config["seed"],
+    }
+    return {prefix + key: value for key, value in facts.items()}
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """Which weights a run starts from, by name and by what the images are."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import timm
@@ -170,6 +172,16 @@ def test_a_run_from_a_run_names_its_data(photos, tmp_path, capsys):
     assert main([*words, "--out", str(tmp_path / "a")]) == 0
     assert main([*words, "--out", str(tmp_path / "b"), "--model", str(tmp_path / "a")]) == 0
     assert f"start  {tmp_path / 'a'}, trained on photos" in capsys.readouterr().err
+
+
+def test_the_size_of_bundled_weights_does_not_limit_that_of_the_images(photos):
+    """Twice the 72 pixels of the photographs, as for the model without weights."""
+    data = open_data(str(photos))
+    data.splits["train"] = data.split("all")
+    config = ClassificationConfig(data=str(photos), model="affnet_et.cifar10")
+    model, resolved = build_model(replace(config, pretrained="published"), data)
+    assert resolved.input_size == 160
+    assert model.pretrained_cfg["input_size"] == (3, 160, 160)
 
 
 @pytest.mark.parametrize("names", [["red", "unknown", "blue"], ["no", "blue", "a", "b", "red"]])

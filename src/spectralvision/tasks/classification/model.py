@@ -10,6 +10,7 @@ from torch import nn
 from spectralvision.data.images import Stream, estimate_median_side
 from spectralvision.data.splits import Data
 from spectralvision.engine import model_io
+from spectralvision.engine.starting_weights import is_bundled
 from spectralvision.runs import UserError
 from spectralvision.tasks.classification.config import ClassificationConfig
 
@@ -25,8 +26,9 @@ def build_model(
     Raises:
         UserError: No such model, no weights, or a size that the model does not take.
     """
-    # 1. Input size
-    largest = model_io.default_size(config.model)
+    # 1. Input size; that of weights in the package, small for a quick training, is no limit
+    source = config.model.partition(".")[0] if is_bundled(config.model) else config.model
+    largest = model_io.default_size(source)
     if isinstance(config.input_size, str):
         side = estimate_median_side(data.split("train"))
         size = min(largest, SIZE_STEP * math.ceil(2 * side / SIZE_STEP))
