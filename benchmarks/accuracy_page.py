@@ -98,11 +98,17 @@ def draw(rows: list[dict[str, Any]]) -> None:
 
     figure = Figure(figsize=(13, 4), layout="constrained")
     *panels, last = figure.subplots(1, len(DATA) + 1)
-    for name, run in json.loads(TINY_IMAGENET.read_text())["runs"].items():
+    students = json.loads(TINY_IMAGENET.read_text())
+    for name, run in students["runs"].items():
+        way = name.partition("-")[0]
+        before, label = 0, f"affnet_et, {way}"
+        if way == "larger":
+            before = students["fields"]["epochs"]
+            label = f"affnet_et, then {students['larger']['input-size']} px"
         epochs, scores = zip(
-            *((one["epoch"], one["val_top1"]) for one in run["curve"]), strict=True
+            *((before + one["epoch"], one["val_top1"]) for one in run["curve"]), strict=True
         )
-        last.plot(epochs, scores, label=f"affnet_et, {name.partition('-')[0]}")
+        last.plot(epochs, scores, label=label)
     last.set(title="Tiny ImageNet", xlabel="epoch", ylabel="val top-1", ylim=(0, None))
     for axes, data in zip(panels, DATA, strict=True):
         for number, row in enumerate(row for row in rows if row["data"] == data):

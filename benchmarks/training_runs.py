@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -57,19 +58,19 @@ def train(
 def read_run(run: Path) -> dict[str, Any]:
     """Return seed, accuracy, duration and learning curve of a finished run.
 
-    The duration is that of its images at the median speed of its epochs, so that a run that was
-    interrupted or disturbed counts as if it had not been.
+    The duration is the median of the epochs times their number, so that a run that was interrupted
+    or disturbed counts as if it had not been.
     """
     record = read_json(run / "run.json")
     with (run / "metrics.csv").open() as lines:
-        curve = [{name: float(row[name]) for name in COLUMNS} for row in csv.DictReader(lines)]
-    images = record["data"]["images"]["train"] * len(curve)
-    seconds = images / median(row["images_per_second"] for row in curve)
+        rows = list(csv.DictReader(lines))
+    ends = [0.0, *(float(row["seconds"]) for row in rows)]
+    epoch = median(end - start for start, end in pairwise(ends))
     return {
         "seed": record["config"]["seed"],
         "val_top1": record["results"]["val_top1"],
-        "minutes": round(seconds / 60, 1),
-        "curve": curve,
+        "minutes": round(epoch * len(rows) / 60, 1),
+        "curve": [{name: float(row[name]) for name in COLUMNS} for row in rows],
     }
 
 

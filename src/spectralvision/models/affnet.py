@@ -358,7 +358,7 @@ default_cfgs = generate_default_cfgs(
         "affnet_et.tiny_imagenet": CFG
         | bundled_weights(
             "affnet_et.tiny_imagenet",
-            64,
+            128,
             data="Tiny ImageNet, compressed again",
             license="none is stated; ImageNet's terms allow non-commercial research only",
         ),
