@@ -17,6 +17,8 @@ interrupted ones are resumed.
 import argparse
 from pathlib import Path
 
+import teacher
+import tiny_imagenet
 from provenance import provenance
 from training_runs import evaluate, read_run, train
 
@@ -25,34 +27,16 @@ from spectralvision.runs import read_json, write_json
 OUT = Path(__file__).parent / "results/cifar10_distilled.json"
 STARTS = {"scratch": "none", "tiny_imagenet": "tiny_imagenet"}
 SPLIT = {"val-fraction": 0.1, "seed": 0}
-TEACHER = {
-    "input-size": 96,
-    "epochs": 2,
-    "batch-size": 64,
-    "lr": 1e-3,
-    "precision": "bf16-mixed",
-    "mixup": 0,
-    "cutmix": 0,
-    "auto-augment": "none",
-    "color-jitter": 0,
-    "layer-decay": 0.85,
-    "min-scale": 0.5,
-    "ema": 0.99,
-    "workers": 1,
-}
-STUDENT = {
-    "model": "affnet_et",
-    "input-size": 64,
-    "epochs": 30,
-    "batch-size": 128,
-    "lr": 4e-3,
-    "auto-augment": "none",
-    "color-jitter": 0,
-    "min-scale": 0.5,
-    "ema": 0.999,
-    "distillation-weight": 0.8,
-    "workers": 0,
-}
+TEACHER = teacher.FIELDS | {"input-size": 96, "epochs": 2}
+STUDENT = (
+    tiny_imagenet.FIELDS
+    | tiny_imagenet.DISTILLATION
+    | {
+        "epochs": 30,
+        "min-scale": 0.5,
+        "workers": 0,
+    }
+)
 
 
 def main() -> None:
@@ -69,18 +53,17 @@ def main() -> None:
 
     # 1. The teacher
     weights = runs / "tf_efficientnet_lite2.imagenet"
-    teacher = train(
+    tuned = train(
         runs / "cifar10-teacher", recipe="finetune", model=weights, data=data, **SPLIT, **TEACHER
     )
-    results["teacher"] = measure(teacher, data)
+    results["teacher"] = measure(tuned, data)
     write_json(OUT, results)
 
     # 2. The students; the first one writes the label maps
     for start in options.only:
-        student = train(
-            runs / f"cifar10-distilled-{start}", data=data, pretrained=STARTS[start],
-            teacher=teacher, **{"teacher-cache": runs / "cifar10-maps"}, **SPLIT, **STUDENT,
-        )  # fmt: skip
+        fields = SPLIT | STUDENT | {"pretrained": STARTS[start], "teacher": tuned}
+        fields["teacher-cache"] = runs / "cifar10-maps"
+        student = train(runs / f"cifar10-distilled-{start}", data=data, **fields)
         results["students"][start] = measure(student, data)
         write_json(OUT, results)
 

@@ -16,6 +16,7 @@ import argparse
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
+import tiny_imagenet
 import torch
 from provenance import provenance
 from training_runs import ALONE, read_run, train
@@ -29,17 +30,7 @@ OUT = Path(__file__).parent / "results/token_labels.json"
 WAYS = ("labels", "tokens")
 SEEDS = (0, 1)
 MODEL = {"dims": (24, 48, 96, 128), "depths": (1, 1, 2, 1)}
-FIELDS = {
-    "input-size": 64,
-    "epochs": 10,
-    "batch-size": 128,
-    "lr": 2e-3,
-    "auto-augment": "none",
-    "color-jitter": 0,
-    "min-scale": 0.35,
-    "ema": 0.999,
-    "workers": 0,
-}
+FIELDS = tiny_imagenet.FIELDS | {"epochs": 10, "lr": 2e-3, "workers": 0}
 
 
 def main() -> None:
@@ -60,7 +51,7 @@ def main() -> None:
 
     def run(name: str) -> tuple[str, Path]:
         way, _, seed = name.partition("-")
-        fields = {"model": start(seed, options.tinyimagenet, options.runs), **FIELDS}
+        fields = FIELDS | {"model": start(seed, options.tinyimagenet, options.runs)}
         if way == "tokens":
             fields["label-maps"] = options.runs / "maps"
         folder = options.runs / f"narrow-{name}"

@@ -26,7 +26,7 @@ def build_model(
     Raises:
         UserError: No such model, no weights, or a size that the model does not take.
     """
-    # 1. Input size; that of weights in the package, small for a quick training, is no limit
+    # 1. Input size, which weights in the package do not limit to their own
     source = config.model.partition(".")[0] if is_bundled(config.model) else config.model
     largest = model_io.default_size(source)
     if isinstance(config.input_size, str):
