@@ -16,13 +16,16 @@ lite2           run folder of EfficientNet-Lite2 with ImageNet weights, as `teac
    `finetune`, from weights of the package and, as a control, from strong ones (lite2). They are
    judged by the best epoch on the held-out tenth.
 
-Writes benchmarks/results/transfer.json after each run. RUNS keeps the run folders: finished runs
-are not repeated, interrupted ones are resumed.
+Two runs are trained at a time, on one core each. Writes benchmarks/results/transfer.json after each
+pair. RUNS keeps the run folders: finished runs are not repeated, interrupted ones are resumed.
 """
 
 import argparse
 import json
 import shutil
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import product
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -30,7 +33,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet
 from provenance import provenance
-from training_runs import evaluate, read_run, train
+from training_runs import ALONE, evaluate, read_run, train
 
 from spectralvision.runs import read_json, write_json
 
@@ -51,8 +54,10 @@ SETS: dict[str, dict[str, Any]] = {
 LEFT_OUT = {("cifar10-tenth", "cifar10"), ("cifar10", "cifar10")}
 """Sets and starts where the weights have seen the images."""
 FIELDS = {"val-fraction": 0.1, "workers": 0}
-GRID = {"lr": (5e-4, 1e-3, 2e-3), "layer-decay": (0.75, 0.9, 1.0)}
-"""Learning rates for a batch of 64 images."""
+GRID = list(product((5e-4, 1e-3, 2e-3), (0.75, 0.9, 1.0)))
+"""Learning rates for a batch of 64 images, and layer decays."""
+CONTROL = list(product((5e-4, 2e-3), (0.75, 1.0)))
+"""Those of them that strong weights are tried with."""
 GRID_EPOCHS = 15
 TEST_FRACTION = 0.25
 
@@ -85,9 +90,9 @@ def main() -> None:
 
     # 2. Settings for fine-tuning
     if options.flowers12:
-        search_settings("affnet_et.tiny_imagenet", options.flowers12, options.runs, results)
+        search_settings("affnet_et.tiny_imagenet", GRID, options.flowers12, options.runs, results)
         if options.lite2:
-            search_settings(str(options.lite2), options.flowers12, options.runs, results)
+            search_settings(str(options.lite2), CONTROL, options.flowers12, options.runs, results)
 
 
 def compare_starts(name: str, data: str | Path, runs: Path, results: dict[str, Any]) -> None:
@@ -95,37 +100,51 @@ def compare_starts(name: str, data: str | Path, runs: Path, results: dict[str, A
     for start, pretrained in STARTS.items():
         if (name, start) in LEFT_OUT:
             continue
-        found = []
-        for seed in SEEDS:
-            fields = {"data": data, "seed": seed, **FIELDS, **SETS[name]}
-            run = train(
-                runs / f"{name}-{start}-{seed}", model="affnet_et", pretrained=pretrained, **fields
-            )
-            found.append({**read_run(run), "test_top1": evaluate(run, str(data))["top1"]})
-            tests = [one["test_top1"] for one in found]
-            results["starts"].setdefault(name, {})[start] = {
-                "provenance": provenance(),
-                "test_top1": mean(tests),
-                "spread": max(tests) - min(tests),
-                "runs": found,
-            }
-            write_json(OUT, results)
+
+        def run(seed: int, start: str = start, pretrained: str = pretrained) -> dict[str, Any]:
+            fields = {"data": data, "seed": seed, "pretrained": pretrained, **FIELDS, **SETS[name]}
+            folder = runs / f"{name}-{start}-{seed}"
+            train(folder, environment=ALONE, model="affnet_et", **fields)
+            test = evaluate(folder, str(data), environment=ALONE)
+            return {**read_run(folder), "test_top1": test["top1"]}
+
+        found = in_pairs(run, SEEDS)
+        tests = [one["test_top1"] for one in found]
+        results["starts"].setdefault(name, {})[start] = {
+            "provenance": provenance() | {"threads": 1},
+            "test_top1": mean(tests),
+            "spread": max(tests) - min(tests),
+            "runs": found,
+        }
+        write_json(OUT, results)
 
 
-def search_settings(model: str, data: str, runs: Path, results: dict[str, Any]) -> None:
+def search_settings(
+    model: str, grid: Sequence[Any], data: str, runs: Path, results: dict[str, Any]
+) -> None:
     """Fine-tune a model with each learning rate and each layer decay."""
     name = Path(model).name
-    for decay in GRID["layer-decay"]:
-        for rate in GRID["lr"]:
-            run = train(
-                runs / f"flowers12-{name}-{rate:g}-{decay:g}", recipe="finetune", model=model,
-                data=data, epochs=GRID_EPOCHS, lr=rate, seed=0,
-                **{"layer-decay": decay, "input-size": 128, "batch-size": 64, **FIELDS},
-            )  # fmt: skip
-            found = {"lr": rate, "layer_decay": decay, **read_run(run)}
-            grid = results["settings"].setdefault(name, {"provenance": provenance(), "runs": {}})
-            grid["runs"][f"{rate:g} {decay:g}"] = found
-            write_json(OUT, results)
+
+    def run(settings: tuple[float, float]) -> dict[str, Any]:
+        rate, decay = settings
+        folder = train(
+            runs / f"flowers12-{name}-{rate:g}-{decay:g}", environment=ALONE, recipe="finetune",
+            model=model, data=data, epochs=GRID_EPOCHS, lr=rate, seed=0,
+            **{"layer-decay": decay, "input-size": 128, "batch-size": 64, **FIELDS},
+        )  # fmt: skip
+        return {"lr": rate, "layer_decay": decay, **read_run(folder)}
+
+    results["settings"][name] = {
+        "provenance": provenance() | {"threads": 1},
+        "runs": in_pairs(run, grid),
+    }
+    write_json(OUT, results)
+
+
+def in_pairs(function: Callable[[Any], dict[str, Any]], jobs: Sequence[Any]) -> list[Any]:
+    """Return the results of the jobs, two at a time, in their order."""
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        return list(pool.map(function, jobs))
 
 
 def write_tenth(cifar10: Path, folder: Path) -> Path:
