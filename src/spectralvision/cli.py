@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from spectralvision.commands import Command
+from spectralvision.commands.analyze import Analyze
 from spectralvision.commands.benchmark import Benchmark
 from spectralvision.commands.convert import Convert
 from spectralvision.commands.evaluate import Evaluate
@@ -30,8 +31,10 @@ from spectralvision_cli.quick_answers import answer, close_output, normalize
 
 COMMANDS: dict[str, type[Command[Any]]] = {
     command.verb: command
-    for command in (Models, Train, Evaluate, Predict, Convert, Export, Benchmark, TokenLabels, Push)
-}
+    for command in (
+        Models, Train, Evaluate, Predict, Convert, Export, Benchmark, Analyze, TokenLabels, Push,
+    )
+}  # fmt: skip
 
 
 def main(argv: Sequence[str] | None = None) -> int:

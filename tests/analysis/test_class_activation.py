@@ -8,10 +8,10 @@ import timm
 import torch
 from torch import nn
 
+from spectralvision.analysis import class_activation
+from spectralvision.analysis.class_activation import draw_activation_maps, to_map
 from spectralvision.data.transforms import denormalize
 from spectralvision.engine.model_io import data_config
-from spectralvision.tasks.classification import activation_maps
-from spectralvision.tasks.classification.activation_maps import draw_activation_maps, to_map
 
 MODELS = {
     "affnet_et": 64,
@@ -77,7 +77,7 @@ def test_only_the_first_images_within_the_time(monkeypatch):
     model, inputs = build("test_resnet", 64)
     many = dict.fromkeys(range(20), inputs[2])
     assert list(draw_activation_maps(model, many, np.zeros(20, int))[0]) == list(range(8))
-    monkeypatch.setattr(activation_maps, "MAX_SECONDS", 0)
+    monkeypatch.setattr(class_activation, "MAX_SECONDS", 0)
     assert list(draw_activation_maps(model, many, np.zeros(20, int))[0]) == [0]
 
 

@@ -24,12 +24,7 @@ def count_macs(model: nn.Module, input_size: tuple[int, int, int] = (3, 224, 224
         input_size: (C, H, W) of the image.
     """
     copy = deepcopy(model).to("meta").eval()
-    custom = {
-        torch.ops.aten._fft_r2c: _fft_flops(1),
-        torch.ops.aten._fft_c2r: _fft_flops(1),
-        torch.ops.aten._fft_c2c: _fft_flops(2),
-    }
-    counter = FlopCounterMode(display=False, custom_mapping=custom)
+    counter = FlopCounterMode(display=False, custom_mapping=FFT_FLOPS)
     with counter, torch.no_grad():
         copy(torch.empty(1, *input_size, device="meta"))
     return counter.get_total_flops() // 2
@@ -47,3 +42,11 @@ def _fft_flops(components: int):  # type: ignore[no-untyped-def]
         return round(2 * components * prod(shape) * log2(max(length, 1)))
 
     return flops
+
+
+FFT_FLOPS: dict[Any, Any] = {
+    torch.ops.aten._fft_r2c: _fft_flops(1),
+    torch.ops.aten._fft_c2r: _fft_flops(1),
+    torch.ops.aten._fft_c2c: _fft_flops(2),
+}
+"""How to count the transforms, for `FlopCounterMode`."""

@@ -15,6 +15,7 @@ from spectralvision.data.shard_columns import Columns
 from spectralvision.engine.csv_files import write_rows
 from spectralvision.runs import MAX_COUNT, check_ranges, printable, require_extra
 from spectralvision_cli.help_screens import verb_help
+from spectralvision_cli.options.analyze import AnalyzeOptions
 from spectralvision_cli.options.common import ComputeOptions, DataOptions, VerbOptions
 from spectralvision_cli.options.export import ExportOptions
 from spectralvision_cli.parser import parse
@@ -117,7 +118,7 @@ def inference_config(
     )
 
 
-def columns_of(options: DataOptions | ExportOptions, model: str) -> Columns:
+def columns_of(options: DataOptions | ExportOptions | AnalyzeOptions, model: str) -> Columns:
     """Return the columns of shards: those given, or else those that a run was trained on."""
     from spectralvision.engine.model_io import run_of
     from spectralvision.engine.run_record import recorded_columns

@@ -17,15 +17,19 @@ from torch import Tensor, nn
 
 from spectralvision.mixers.sized_weights import Resize, SizedWeights
 from spectralvision.ops.checks import check_real_maps
+from spectralvision.ops.dtcwt import Pyramid, dtcwt2d
+from spectralvision.ops.precision import no_autocast, working_dtype
 from spectralvision.ops.resize_scattering import (
     resize_gain,
     resize_width_bias,
     resize_width_matrix,
 )
 from spectralvision.ops.scattering import (
+    mix_channels,
     scattering_channel_mixing,
     scattering_channel_token_mixing,
 )
+from spectralvision.ops.width_mixing import mix_width
 
 Mixing = Literal["channel", "channel_token"]
 
@@ -118,6 +122,25 @@ class ScatteringMixer(SizedWeights):
         if self.mixing == "channel":
             return scattering_channel_mixing(x, gain, *channel_weights)
         return scattering_channel_token_mixing(x, gain, *channel_weights, *sized.values())
+
+    def bands(self, x: Tensor) -> tuple[Pyramid, Pyramid]:
+        """Return the bands of maps x (B, C, H, W), before and after blending.
+
+        They are those of the scattered channels, equation (1) and equations (2) to (4).
+        """
+        check_real_maps(x, "ScatteringMixer", ndim=4)
+        if self.mixing == "channel_token":
+            x = x.chunk(2, dim=1)[1]
+        dtype = working_dtype(x.dtype)
+        sized = self.weights_for((x.shape[-2], x.shape[-1]))
+        gain, *token_weights = (weight.to(dtype) for weight in sized.values())
+        weights = [weight.to(dtype) for weight in (self.w1, self.b1, self.w2, self.b2)]
+        with no_autocast(x):
+            before = dtcwt2d(x.to(dtype))  # (1)
+            re, im = mix_channels(*before.highpass[0], *weights)  # (3)
+            if token_weights:
+                re, im = mix_width(re, im, *token_weights)  # (4)
+        return before, Pyramid(before.lowpass * gain, ((re, im),))  # (2)
 
     def round_resolution(self, resolution: tuple[int, int]) -> tuple[int, int]:
         """Return the resolution with sides rounded up to even numbers."""

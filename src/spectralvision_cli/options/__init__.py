@@ -1,5 +1,6 @@
 """The options of every verb, one file each. `VERBS` is the only list of verbs."""
 
+from spectralvision_cli.options.analyze import AnalyzeOptions
 from spectralvision_cli.options.benchmark import BenchmarkOptions
 from spectralvision_cli.options.common import VerbOptions
 from spectralvision_cli.options.convert import ConvertOptions
@@ -19,6 +20,7 @@ VERBS: dict[str, type[VerbOptions]] = {
     "convert": ConvertOptions,
     "export": ExportOptions,
     "benchmark": BenchmarkOptions,
+    "analyze": AnalyzeOptions,
     "token-labels": TokenLabelsOptions,
     "push": PushOptions,
 }

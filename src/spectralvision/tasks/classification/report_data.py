@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor, nn
 
+from spectralvision.analysis.class_activation import draw_activation_maps
 from spectralvision.data.augmentation import AugmentationConfig
 from spectralvision.data.images import Images, Stream, spread_indices
 from spectralvision.data.loaders import build_inference_loader
@@ -26,7 +27,6 @@ from spectralvision.engine.model_io import architecture, data_config, load_model
 from spectralvision.report.svg import data_uri
 from spectralvision.runs import UserError, read_json
 from spectralvision.tasks.augmented_samples import draw_augmented
-from spectralvision.tasks.classification.activation_maps import draw_activation_maps
 from spectralvision.tasks.classification.model import match_classes
 from spectralvision.tasks.classification.predict import ClassPredictor
 from spectralvision.tasks.classification.statistics import ClassificationResults
