@@ -34,7 +34,6 @@ STUDENT = (
     | {
         "epochs": 30,
         "min-scale": 0.5,
-        "workers": 0,
     }
 )
 

@@ -18,6 +18,7 @@ each run; finished runs are not repeated, interrupted ones are resumed.
 
 import argparse
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from typing import Any
 import torch
 from provenance import provenance
 from safetensors.torch import load_file
-from training_runs import command, read_run, train
+from training_runs import ALONE, KEEP_MEMORY, command, in_pairs, read_run, train
 
 from spectralvision.runs import read_json, write_json
 from spectralvision.tasks.classification.token_labels.storage import (
@@ -50,9 +51,9 @@ FIELDS = {
     "color-jitter": 0,
     "min-scale": 0.35,
     "ema": 0.999,
-    "workers": 1,
+    "workers": 0,
 }
-LARGER = {"input-size": 128, "epochs": 10, "lr": 2e-3, "workers": 0, "threads": 2}
+LARGER: dict[str, Any] = {"input-size": 128, "epochs": 10, "lr": 2e-3, "threads": 2}
 """In place of these."""
 POOLED_CLASSES = 20
 """Kept of the mean over 16 positions with 5 classes each."""
@@ -76,8 +77,8 @@ def main() -> None:
     if any(not name.startswith("labels") for name in options.only):
         results["labelling"] = write_maps(teacher, options.tinyimagenet, options.runs)
 
-    # 2. The students
-    for name in options.only:
+    # 2. The students, two at a time on one core each; the larger images alone
+    def run(name: str, environment: Mapping[str, str] = ALONE) -> Path:
         way, _, seed = name.partition("-")
         fields: dict[str, Any] = {"data": options.tinyimagenet, "seed": int(seed), **FIELDS}
         if way != "labels":
@@ -85,9 +86,19 @@ def main() -> None:
             fields |= {"teacher": teacher, "teacher-cache": cache, **DISTILLATION}
         if way == "larger":
             fields |= {"model": options.runs / f"maps-{seed}", **LARGER}
-        run = train(options.runs / name, **fields)
-        results["runs"][name] = {"provenance": provenance(), **read_run(run)}
+        return train(options.runs / name, environment=environment, **fields)
+
+    def keep(name: str, folder: Path, threads: int) -> None:
+        made = provenance() | {"threads": threads}
+        results["runs"][name] = {"provenance": made, **read_run(folder)}
         write_json(OUT, results)
+
+    larger = [name for name in options.only if name.startswith("larger")]
+    small = [name for name in options.only if name not in larger]
+    for name, folder in zip(small, in_pairs(run, small), strict=True):
+        keep(name, folder, 1)
+    for name in larger:
+        keep(name, run(name, KEEP_MEMORY), LARGER["threads"])
 
 
 def write_maps(teacher: Path, data: str, runs: Path) -> dict[str, Any]:

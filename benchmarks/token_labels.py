@@ -13,13 +13,12 @@ ones are resumed.
 """
 
 import argparse
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 import tiny_imagenet
 import torch
 from provenance import provenance
-from training_runs import ALONE, read_run, train
+from training_runs import ALONE, in_pairs, read_run, train
 
 import spectralvision as sv
 from spectralvision.data.open_data import open_data
@@ -30,7 +29,7 @@ OUT = Path(__file__).parent / "results/token_labels.json"
 WAYS = ("labels", "tokens")
 SEEDS = (0, 1)
 MODEL = {"dims": (24, 48, 96, 128), "depths": (1, 1, 2, 1)}
-FIELDS = tiny_imagenet.FIELDS | {"epochs": 10, "lr": 2e-3, "workers": 0}
+FIELDS = tiny_imagenet.FIELDS | {"epochs": 10, "lr": 2e-3}
 
 
 def main() -> None:
@@ -49,23 +48,18 @@ def main() -> None:
         "teacher": read_json(options.runs / "maps.json"),
     }
 
-    def run(name: str) -> tuple[str, Path]:
+    def run(name: str) -> Path:
         way, _, seed = name.partition("-")
         fields = FIELDS | {"model": start(seed, options.tinyimagenet, options.runs)}
         if way == "tokens":
             fields["label-maps"] = options.runs / "maps"
         folder = options.runs / f"narrow-{name}"
         data = options.tinyimagenet
-        return name, train(folder, environment=ALONE, data=data, seed=int(seed), **fields)
+        return train(folder, environment=ALONE, data=data, seed=int(seed), **fields)
 
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        for job in as_completed([pool.submit(run, name) for name in options.only]):
-            name, folder = job.result()
-            results["runs"][name] = {
-                "provenance": provenance() | {"threads": 1},
-                **read_run(folder),
-            }
-            write_json(OUT, results)
+    for name, folder in zip(options.only, in_pairs(run, options.only), strict=True):
+        results["runs"][name] = {"provenance": provenance() | {"threads": 1}, **read_run(folder)}
+        write_json(OUT, results)
 
 
 def start(seed: str, data: str, runs: Path) -> Path:

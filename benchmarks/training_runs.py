@@ -9,14 +9,17 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, TypeVar
 
 from spectralvision.runs import read_json, write_json
 
+J = TypeVar("J")
+R = TypeVar("R")
 COLUMNS = ("epoch", "train_loss", "train_top1", "val_top1", "images_per_second")
 KEEP_MEMORY = os.environ | {
     # glibc keeps freed memory, which a training step asks for again
@@ -53,6 +56,12 @@ def train(
     top1 = read_json(run / "run.json")["results"]["val_top1"]
     print(f"{run.name}: {100 * top1:.1f} % val", flush=True)
     return run
+
+
+def in_pairs(function: Callable[[J], R], jobs: Iterable[J]) -> Iterator[R]:
+    """Yield the results of the jobs in their order, two at a time; use `ALONE` for their runs."""
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        yield from pool.map(function, jobs)
 
 
 def read_run(run: Path) -> dict[str, Any]:

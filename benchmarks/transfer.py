@@ -23,8 +23,7 @@ pair. RUNS keeps the run folders: finished runs are not repeated, interrupted on
 import argparse
 import json
 import shutil
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 from statistics import mean
@@ -33,7 +32,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet
 from provenance import provenance
-from training_runs import ALONE, evaluate, read_run, train
+from training_runs import ALONE, evaluate, in_pairs, read_run, train
 
 from spectralvision.runs import read_json, write_json
 
@@ -108,7 +107,7 @@ def compare_starts(name: str, data: str | Path, runs: Path, results: dict[str, A
             test = evaluate(folder, str(data), environment=ALONE)
             return {**read_run(folder), "test_top1": test["top1"]}
 
-        found = in_pairs(run, SEEDS)
+        found = list(in_pairs(run, SEEDS))
         tests = [one["test_top1"] for one in found]
         results["starts"].setdefault(name, {})[start] = {
             "provenance": provenance() | {"threads": 1},
@@ -136,15 +135,9 @@ def search_settings(
 
     results["settings"][name] = {
         "provenance": provenance() | {"threads": 1},
-        "runs": in_pairs(run, grid),
+        "runs": list(in_pairs(run, grid)),
     }
     write_json(OUT, results)
-
-
-def in_pairs(function: Callable[[Any], dict[str, Any]], jobs: Sequence[Any]) -> list[Any]:
-    """Return the results of the jobs, two at a time, in their order."""
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        return list(pool.map(function, jobs))
 
 
 def write_tenth(cifar10: Path, folder: Path) -> Path:
