@@ -148,8 +148,16 @@ def test_affnet_saves_its_input_size(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", FAMILIES)
 @pytest.mark.parametrize(
-    "layer", [AdaptiveFrequencyFilter, "shift", nn.Identity(), lambda dim: nn.Identity(), dict]
+    "layer", [AdaptiveFrequencyFilter, 3, nn.Identity(), lambda dim: nn.Identity(), dict]
 )
 def test_what_cannot_be_called_with_dim_and_resolution_is_rejected(name, layer):
     with pytest.raises(ValueError, match=r"mixer_layer is called as mixer_layer\(dim, \(H, W\)\)"):
         timm.create_model(name, mixer_layer=layer)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_mixer_by_name(name):
+    model = timm.create_model(name, mixer_layer="global_filter", num_classes=5)
+    assert any(isinstance(module, GlobalFilter) for module in model.modules())
+    with pytest.raises(ValueError, match="'shift' is no mixer: the mixers are aff, "):
+        timm.create_model(name, mixer_layer="shift")

@@ -14,29 +14,45 @@ from timm.models._input import update_model_input_size
 from torch import Tensor, nn
 
 from spectralvision.mixers import (
+    AdaptiveFourierOperator,
     AdaptiveFrequencyFilter,
     DynamicFilter,
+    FastFourierConvolution,
+    FourierMixing,
+    FourierOperator,
     GlobalFilter,
     HeatConduction,
     ScatteringMixer,
+    SelfAttention,
+    WaveletConvolution,
+    WaveletMixing,
+    named_mixer,
 )
 from spectralvision.models.recompute import recompute_in_backward
 from spectralvision.ops.chunking import chunked_inference
 from spectralvision.ops.torchscript import reject_torchscript
 
 Size = tuple[int, int]
-MixerLayer = Callable[[int, Size], nn.Module]  # (dim, resolution) -> mixer on (B, dim, H, W)
+MixerLayer = Callable[[int, Size], nn.Module] | str
+"""(dim, resolution) -> mixer on (B, dim, H, W), or a name of `mixers/named_mixers.py`."""
 MIXER_LAYER_CALL = (
     "mixer_layer is called as mixer_layer(dim, (H, W)) and returns a module: wrap a mixer that "
     "takes other arguments, as in lambda dim, resolution: AdaptiveFrequencyFilter(dim)"
 )
 
 for mixer in (
+    AdaptiveFourierOperator,
     AdaptiveFrequencyFilter,
     DynamicFilter,
+    FastFourierConvolution,
+    FourierMixing,
+    FourierOperator,
     GlobalFilter,
     HeatConduction,
     ScatteringMixer,
+    SelfAttention,
+    WaveletConvolution,
+    WaveletMixing,
 ):
     register_notrace_module(mixer)
 
@@ -230,9 +246,11 @@ def build_mixer(
     """Build a user's mixer on a device and convert it to a dtype; None keeps the defaults.
 
     Raises:
-        ValueError: `mixer_layer` cannot be called as mixer_layer(dim, resolution), or does not
-            return a module.
+        ValueError: `mixer_layer` cannot be called as mixer_layer(dim, resolution), does not return
+            a module, or is no name of a mixer.
     """
+    if isinstance(mixer_layer, str):
+        mixer_layer = named_mixer(mixer_layer)
     try:
         with nullcontext() if device is None else torch.device(device):
             mixer = mixer_layer(dim, resolution)

@@ -28,6 +28,24 @@ def resize_width_bias(bias: Tensor, resolution: tuple[int, int]) -> Tensor:
     return _interpolate(bias, (resolution[0] // 2, resolution[1] // 2), "bilinear")
 
 
+def resize_lowpass_matrix(matrix: Tensor, resolution: tuple[int, int]) -> Tensor:
+    """Resize width matrices (H, in, out) of the lowpass, as `resize_width_matrix`."""
+    height, width = resolution
+    resized = _interpolate(matrix.unsqueeze(0), (height, width, width), "trilinear").squeeze(0)
+    return resized * (matrix.shape[-1] / width)
+
+
+def resize_lowpass_bias(bias: Tensor, resolution: tuple[int, int]) -> Tensor:
+    """Resize biases (H, W) of the lowpass, bilinear over (row, out)."""
+    return _interpolate(bias.unsqueeze(0), resolution, "bilinear").squeeze(0)
+
+
+def resize_band_gain(gain: Tensor, resolution: tuple[int, int]) -> Tensor:
+    """Resize a gain (2, C, h, w) of the bands, bilinear."""
+    size = (resolution[0] // 2, resolution[1] // 2)
+    return _interpolate(gain.flatten(0, 1), size, "bilinear").unflatten(0, gain.shape[:2])
+
+
 def _interpolate(x: Tensor, size: tuple[int, ...], mode: str) -> Tensor:
     """Interpolate all axes but the first, in the working dtype."""
     with no_autocast(x):
