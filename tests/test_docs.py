@@ -30,7 +30,7 @@ CARDS = {
 GUIDES = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs/guides").glob("*.md"))
 DOCUMENTS = ["README.md", "CONTRIBUTING.md", *CARDS.values(), *GUIDES]
 VERB = r"(?:^|[\s'`/])spectralvision(?:\.cli)? ((?:%s)\b[^`'<>|&;#\n]*)"
-VERBS = "models|train|evaluate|predict|convert|export|benchmark|analyze|token-labels|push"
+VERBS = "models|train|evaluate|predict|convert|export|benchmark|analyze|compare|token-labels|push"
 
 
 def blocks(language):
@@ -132,6 +132,16 @@ def _own_mixer(names):
     assert model(torch.rand(1, 3, 64, 64)).shape == (1, 10)
 
 
+def _named_mixer(names):
+    found = [type(module).__name__ for module in names["model"].modules()]
+    assert found.count("WaveletConvolution") == 9
+
+
+def _masks(names):
+    assert names["masks"].mask.shape == (4, 104, 8, 8)
+    assert Path("masks.png").stat().st_size > 10_000
+
+
 def _inverted(names):
     torch.testing.assert_close(names["y"], names["x"])
 
@@ -173,7 +183,9 @@ CHECKS = {
     "vectors": _features,
     "optimizer.step()": _moved,
     "dtcwt2d(x": _mixed,
-    "mixer_layer": _own_mixer,
+    "mixer_layer=MyMixer": _own_mixer,
+    'mixer_layer="wavelet': _named_mixer,
+    "plot_masks": _masks,
     "DTCWTInverse": _inverted,
     "affnet_et.cifar10": _bundled,
     "affnet_et.tiny_imagenet": _bundled_photographs,

@@ -15,6 +15,7 @@ from typing import Any
 from spectralvision.commands import Command
 from spectralvision.commands.analyze import Analyze
 from spectralvision.commands.benchmark import Benchmark
+from spectralvision.commands.compare import Compare
 from spectralvision.commands.convert import Convert
 from spectralvision.commands.evaluate import Evaluate
 from spectralvision.commands.export import Export
@@ -32,7 +33,8 @@ from spectralvision_cli.quick_answers import answer, close_output, normalize
 COMMANDS: dict[str, type[Command[Any]]] = {
     command.verb: command
     for command in (
-        Models, Train, Evaluate, Predict, Convert, Export, Benchmark, Analyze, TokenLabels, Push,
+        Models, Train, Evaluate, Predict, Convert, Export, Benchmark, Analyze, Compare,
+        TokenLabels, Push,
     )
 }  # fmt: skip
 

@@ -14,13 +14,18 @@ import torch
 from spectralvision.cli import main, parse_command
 from spectralvision.data.open_data import open_data
 from spectralvision.engine.auto_settings import resolve_optimizer
+from spectralvision.engine.progress import discard_line
 from spectralvision.recipes import RECIPES, find_recipe, recipe_names
+from spectralvision.recipes.finetune import Finetune
 from spectralvision.recipes.svt import SvtImagenet
 from spectralvision.tasks.classification.module import Classifier
+from spectralvision.tasks.classification.task import ClassificationTask
 from spectralvision.tasks.classification.token_labels.module import TokenLabelClassifier
+from spectralvision.tasks.start_training import start_training
 from spectralvision.tasks.training_run import read_config
 from tests.helpers.label_maps import NARROW_SVT, save_untrained, write_label_maps
 from tests.helpers.pictures import COLOURS, image_folder
+from tests.helpers.run_folders import make_run
 from tests.helpers.scenes import coco_folder, mask_folder
 from tests.helpers.training import interrupted_at, read_results
 
@@ -121,10 +126,10 @@ def test_resumed_folds_keep_the_recipe(root, tmp_path):
 
 def test_the_learning_rate_is_scaled_to_the_batch_once():
     config = SvtImagenet(data="IMAGENET")
-    resolved = resolve_optimizer(config.optimizer, 512, int(config.epochs), is_pretrained=False)
+    resolved = resolve_optimizer(config.optimizer, 512, int(config.epochs), is_gentle=False)
     assert resolved.lr == pytest.approx(5e-4)
     assert resolved.lr * resolved.warmup_start == pytest.approx(5e-7)
-    again = resolve_optimizer(resolved, 512, int(config.epochs), is_pretrained=False)
+    again = resolve_optimizer(resolved, 512, int(config.epochs), is_gentle=False)
     assert again == resolved
 
 
@@ -258,3 +263,18 @@ def test_values_that_cannot_work(given, sentence, root, tmp_path, monkeypatch, c
     assert out == ""
     assert re.search(rf"^spectralvision: error: {sentence}", err, re.MULTILINE), err
     assert not (tmp_path / "runs").exists()
+
+
+def test_fine_tuning_is_gentle_with_large_networks_only(tmp_path, monkeypatch):
+    """From the weights of a run: those of a small network are trained like new ones."""
+    run = make_run(tmp_path / "run", "test_resnet")
+    photos = image_folder(tmp_path / "photos", 8)
+    config = Finetune(data=str(photos), model=str(run), batch_size=16, workers=0)
+
+    def settings():
+        optimizer = start_training(config, discard_line, dry_run=True)["config"]["optimizer"]
+        return optimizer["lr"], optimizer["layer_decay"]
+
+    assert settings() == (1e-3, None)
+    monkeypatch.setattr(ClassificationTask, "small_network", 0)
+    assert settings() == (2.5e-4, 0.75)

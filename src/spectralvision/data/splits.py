@@ -148,6 +148,32 @@ def split_train_val(
     return replace(data, splits=splits, facts=data.facts | {"val_split": val_split})
 
 
+def take_images(data: Data, count: int | None, seed: int) -> Data:
+    """Return the data with `count` images to train on, of each class in proportion; None for all.
+
+    They are taken from `train`, or from `all` if there is none, before some are held out. Which
+    ones depends on their names and the seed only.
+
+    Raises:
+        UserError: The images are a stream.
+    """
+    source = "train" if "train" in data.splits else "all"
+    images = data.splits.get(source)
+    if count is None or images is None:
+        return data
+    if isinstance(images, Stream):
+        raise UserError(
+            f"--num-images needs images by index, but {data.name} is a stream: leave it out."
+        )
+    if count >= len(images):
+        return data
+    rows = []
+    for members in _shuffled_classes(images, seed):
+        rows += members[: max(1, round(count * len(members) / len(images)))]
+    splits = data.splits | {source: Subset(images, np.array(sorted(rows)))}
+    return replace(data, splits=splits, facts=data.facts | {"num_images": len(rows)})
+
+
 def repeat_split(data: Data, facts: dict[str, Any]) -> Data:
     """Return `data` with the splits of a run, if it is the data that the run was trained on.
 

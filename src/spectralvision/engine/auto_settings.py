@@ -13,6 +13,8 @@ MIN_UPDATES = 500
 BASE_BATCH = 64
 """Batch size that the automatic learning rates are for."""
 LR_FROM_SCRATCH, LR_PRETRAINED = 2e-3, 5e-4
+LAYER_DECAY = 0.75
+"""From pretrained weights, where it is `auto`."""
 MAX_WARMUP_EPOCHS = 5.0
 MAX_CPU_SECONDS = 3600.0
 """Of a run with automatic settings on a CPU."""
@@ -78,16 +80,22 @@ def shorten_epochs(epochs: int, seconds: float) -> int:
 
 
 def resolve_optimizer(
-    config: OptimizerConfig, batch: int, epochs: int, is_pretrained: bool
+    config: OptimizerConfig, batch: int, epochs: int, is_gentle: bool
 ) -> OptimizerConfig:
-    """Return the settings with the learning rate of this batch size, and the warm-up.
+    """Return the settings with learning rate, layer decay and warm-up filled in.
+
+    Args:
+        config: The settings.
+        batch: Images per update.
+        epochs: Of the run.
+        is_gentle: Whether pretrained weights should change little: those of a large network.
 
     Raises:
         UserError: The warm-up is as long as the training.
     """
     lr = config.lr
     if isinstance(lr, str):
-        base = LR_PRETRAINED if is_pretrained else LR_FROM_SCRATCH
+        base = LR_PRETRAINED if is_gentle else LR_FROM_SCRATCH
         lr = float(f"{base * math.sqrt(batch / BASE_BATCH):.3g}")
     elif config.lr_base_size is not None:
         lr = float(f"{lr * batch / config.lr_base_size:.6g}")
@@ -98,5 +106,8 @@ def resolve_optimizer(
         raise UserError(
             f"--warmup-epochs {warmup:g} should be less than --epochs, which is {epochs}."
         )
+    decay = config.layer_decay
+    if isinstance(decay, str):
+        decay = LAYER_DECAY if is_gentle else None
     # lr_base_size is cleared: the rate is scaled once, and a resumed run reads it back
-    return replace(config, lr=lr, lr_base_size=None, warmup_epochs=warmup)
+    return replace(config, lr=lr, lr_base_size=None, warmup_epochs=warmup, layer_decay=decay)

@@ -15,6 +15,7 @@ from spectralvision.runs import UserError
 def build_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
     """Return timm's optimizer over the weights of a model."""
     assert not isinstance(config.lr, str), "resolve against the data first"
+    assert not isinstance(config.layer_decay, str), "resolve against the model first"
     groups: Any = model
     if config.backbone_lr != 1:
         groups = _scale_backbone(model, config)

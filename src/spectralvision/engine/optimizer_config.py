@@ -23,16 +23,17 @@ class OptimizerConfig:
     opt: str = "adamw"
     """Optimizer, by timm's name."""
     lr: float | Literal["auto", "find"] = "auto"
-    """Peak learning rate; auto: 2e-3 from scratch or 5e-4 from pretrained weights, times
-    sqrt(batch size / 64); find: where the loss falls fastest in 100 trial steps at a growing
-    rate."""
+    """Peak learning rate; auto: 2e-3, or 5e-4 from pretrained weights (not of small classifiers, of
+    up to 8 million parameters), times sqrt(batch size / 64); find: where the loss falls fastest in
+    100 trial steps at a growing rate."""
     lr_base_size: int | None = None
     """Batch size that --lr is given for; the rate is scaled linearly to the real one. Default: no
     scaling."""
     weight_decay: float = 0.05
     """Weight decay; norms, biases and spectral weights have none."""
-    layer_decay: float | None = None
-    """Factor on the learning rate from each layer to the one before it. Default: none."""
+    layer_decay: float | Auto | None = None
+    """Factor on the learning rate from each layer to the one before it; auto: 0.75 from pretrained
+    weights, none for small classifiers. Default: none."""
     backbone_lr: float = 1.0
     """Factor on the learning rate of the backbone, below a decoder or a detector."""
     sched: str = "cosine"

@@ -14,7 +14,7 @@ from typing import Any
 
 from timm.layers import get_act_layer
 from timm.models.metaformer import Pooling
-from torch import nn
+from torch import Tensor, nn
 
 from spectralvision.mixers.adaptive_frequency import AdaptiveFrequencyFilter
 from spectralvision.mixers.afno import AdaptiveFourierOperator
@@ -47,6 +47,22 @@ def _adaptive(dim: int, resolution: Size, **settings: Any) -> nn.Module:
     return AdaptiveFrequencyFilter(dim, **settings)
 
 
+class InnerSkip(nn.Module):
+    """x + mixer(x), as the adaptive frequency filter has it."""
+
+    def __init__(self, mixer: nn.Module) -> None:
+        super().__init__()
+        self.mixer = mixer
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.mixer(x)
+
+
+def _global_filter(dim: int, resolution: Size, inner_skip: bool = False) -> nn.Module:
+    mixer = GlobalFilter(dim, resolution)
+    return InnerSkip(mixer) if inner_skip else mixer
+
+
 def _depthwise(dim: int, resolution: Size, kernel_size: int = 7) -> nn.Module:
     return nn.Conv2d(dim, dim, kernel_size, padding=kernel_size // 2, groups=dim)
 
@@ -55,7 +71,7 @@ MIXERS: dict[str, Build] = {
     "aff": _adaptive,
     "scattering": ScatteringMixer,
     "scattering_channel": partial(ScatteringMixer, mixing="channel"),
-    "global_filter": GlobalFilter,
+    "global_filter": _global_filter,
     "dynamic_filter": DynamicFilter,
     "heat_conduction": HeatConduction,
     "afno": _sizeless(AdaptiveFourierOperator),

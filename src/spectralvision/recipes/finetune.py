@@ -32,8 +32,9 @@ from spectralvision.tasks.classification.config import ClassificationConfig, Los
 
 
 def _optimizer() -> OptimizerConfig:
-    """For few images: early layers change least, the average spans a hundred updates."""
-    return OptimizerConfig(layer_decay=0.75, drop_path=0.1, ema=0.99)
+    """For few images: early layers of large networks change least, the average spans a hundred
+    updates."""
+    return OptimizerConfig(layer_decay="auto", drop_path=0.1, ema=0.99)
 
 
 def _loss() -> LossConfig:
@@ -54,9 +55,8 @@ def _published_augmentation() -> AugmentationConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class Finetune(ClassificationConfig):
-    """Fine-tune pretrained weights on other images: layer decay, mixup and cutmix, an average of
-    the weights, and more epochs for few images. The settings are ours; nothing is claimed for
-    them."""
+    """Fine-tune pretrained weights on other images: mixup and cutmix, an average of the weights,
+    more epochs for few images, and layer decay for large networks. The settings are ours."""
 
     recipe: ClassVar[str] = "finetune"
     PRETRAINED_EPOCHS: ClassVar[tuple[int, int]] = (15, 100)

@@ -44,7 +44,21 @@ def write_analysis(
     folder: Path, title: str, subtitle: str, cards: Sequence[Card], chapters: Sequence[Chapter]
 ) -> list[str]:
     """Write analysis.html, analysis.json and a PNG for each picture; return the files' names."""
-    sections, names = [], [PAGE, NUMBERS]
+    names = write_pages(folder, PAGE, title, subtitle, cards, chapters)
+    write_json(folder / NUMBERS, {chapter.id: chapter.numbers for chapter in chapters})
+    return [*names, NUMBERS]
+
+
+def write_pages(
+    folder: Path,
+    page: str,
+    title: str,
+    subtitle: str,
+    cards: Sequence[Card],
+    chapters: Sequence[Chapter],
+) -> list[str]:
+    """Write an HTML page with all pictures inside, and each as a PNG; return the files' names."""
+    sections, names = [], [page]
     for chapter in chapters:
         figures = []
         for picture in chapter.pictures:
@@ -53,10 +67,10 @@ def write_analysis(
                 path.write_bytes(png)
             names.append(f"{picture.name}.png")
             figures.append(_figure(picture, png))
-        html = note(chapter.text) + chapter.html + "\n".join(figures)
+        text = note(chapter.text) if chapter.text else ""
+        html = text + chapter.html + "\n".join(figures)
         sections.append(Section(chapter.id, chapter.title, html))
-    write_text(folder / PAGE, render_page(title, subtitle, cards, sections))
-    write_json(folder / NUMBERS, {chapter.id: chapter.numbers for chapter in chapters})
+    write_text(folder / page, render_page(title, subtitle, cards, sections))
     return names
 
 

@@ -84,6 +84,8 @@ class Task(ABC):
     smallest_sizes: ClassVar[tuple[int, int]] = (64, 128)
     """Input sizes that are reduced no further for a CPU, from scratch and from pretrained weights,
     which are for large images."""
+    small_network: ClassVar[int] = 0
+    """Parameters up to which pretrained weights are trained with the settings of new ones."""
     small_model: ClassVar[str] = "`spectralvision train finetune --model mobilenetv3_small_100`"
     """A model of timm with weights, that a CPU can fine-tune."""
 

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 
 from spectralvision.data.open_data import READER_PREFIXES
 from spectralvision.data.shard_columns import Columns
-from spectralvision.data.splits import Data, split_train_val
+from spectralvision.data.splits import Data, split_train_val, take_images
 from spectralvision.engine import auto_settings
 from spectralvision.engine.devices import Device, choose_device
 from spectralvision.engine.find_learning_rate import find_learning_rate
@@ -57,6 +57,7 @@ def prepare(config: Any, resume: Path | None) -> Prepared:
             data = task.open(config.data, config.data_dir, config.num_classes, columns)
         except UserError as error:
             raise describe_missing_data(config.data, resume) or error from None
+    data = take_images(data, config.num_images, config.seed)
     data = split_train_val(data, config.val_fraction, config.seed, config.fold_of())
     data, notes = task.check(data, config)
     if resume is not None:
@@ -87,6 +88,7 @@ def _build(
     """Fill in the settings that the data decides, and build model and batches."""
     config = _resolve(task, config, data)
     model, config = task.build(config, data, is_new=is_new)
+    config = _resolve_optimizer(task, config, model)
     module = task.module(model, config, data)
     train_loader, val_loader = task.loaders(config, data, model)
     fit_config = FitConfig(
@@ -177,7 +179,7 @@ def _project(prepared: Prepared) -> Projection:
 
 
 def _resolve(task: Task, config: Any, data: Data) -> Any:
-    """Return the settings with every `auto` that the data decides filled in."""
+    """Return the settings with every `auto` that the data decides filled in, but the optimizer."""
     num_train = len(data.split("train"))
     model, pretrained = choose_weights(config.model, config.pretrained, data)
     config = replace(config, model=model, pretrained=pretrained)
@@ -187,6 +189,14 @@ def _resolve(task: Task, config: Any, data: Data) -> Any:
     )
     limits = task.epoch_limits(config, data, is_pretrained)
     epochs = auto_settings.choose_epochs(config.epochs, limits, num_train, batch)
-    optimizer = auto_settings.resolve_optimizer(config.optimizer, batch, epochs, is_pretrained)
-    config = replace(config, batch_size=batch, epochs=epochs, optimizer=optimizer)
-    return task.resolve(config, data)
+    return task.resolve(replace(config, batch_size=batch, epochs=epochs), data)
+
+
+def _resolve_optimizer(task: Task, config: Any, model: nn.Module) -> Any:
+    """Return the settings with every `auto` of the optimizer filled in."""
+    is_small = sum(weight.numel() for weight in model.parameters()) <= task.small_network
+    is_gentle = has_strong_weights(config.model, config.pretrained) and not is_small
+    optimizer = auto_settings.resolve_optimizer(
+        config.optimizer, config.batch_size, config.epochs, is_gentle
+    )
+    return replace(config, optimizer=optimizer)

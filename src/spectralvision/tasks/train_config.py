@@ -21,10 +21,10 @@ T = TypeVar("T", bound="TrainConfig")
 D = TypeVar("D")
 
 RANGES = {
-    "num_classes": (2, MAX_COUNT), "epochs": (1, MAX_COUNT), "batch_size": (2, MAX_COUNT),
-    "input_size": (1, MAX_SIDE), "val_fraction": (0, 1), "seed": (0, 2**32 - 1),
-    "workers": (0, 1024), "early_stop": (1, MAX_COUNT), "folds": (2, MAX_COUNT),
-    "fold": (1, MAX_COUNT),
+    "num_classes": (2, MAX_COUNT), "num_images": (2, MAX_COUNT), "epochs": (1, MAX_COUNT),
+    "batch_size": (2, MAX_COUNT), "input_size": (1, MAX_SIDE), "val_fraction": (0, 1),
+    "seed": (0, 2**32 - 1), "workers": (0, 1024), "early_stop": (1, MAX_COUNT),
+    "folds": (2, MAX_COUNT), "fold": (1, MAX_COUNT),
 }  # fmt: skip
 
 
@@ -49,6 +49,9 @@ class TrainConfig:
     """Column of parquet shards with the labels. Default: found by its name or type."""
     num_classes: int | None = None
     """Number of classes, for streamed readers and synthetic images."""
+    num_images: int | None = None
+    """Use so many of the training images, of each class in proportion, before some are held out.
+    Default: all."""
     val_fraction: float = 0.2
     """Fraction of the images held out for validation, if the data has no val split."""
     folds: int | None = None

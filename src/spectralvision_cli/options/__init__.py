@@ -3,6 +3,7 @@
 from spectralvision_cli.options.analyze import AnalyzeOptions
 from spectralvision_cli.options.benchmark import BenchmarkOptions
 from spectralvision_cli.options.common import VerbOptions
+from spectralvision_cli.options.compare import CompareOptions
 from spectralvision_cli.options.convert import ConvertOptions
 from spectralvision_cli.options.evaluate import EvaluateOptions
 from spectralvision_cli.options.export import ExportOptions
@@ -21,6 +22,7 @@ VERBS: dict[str, type[VerbOptions]] = {
     "export": ExportOptions,
     "benchmark": BenchmarkOptions,
     "analyze": AnalyzeOptions,
+    "compare": CompareOptions,
     "token-labels": TokenLabelsOptions,
     "push": PushOptions,
 }

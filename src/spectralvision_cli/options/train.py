@@ -27,8 +27,8 @@ class TrainOptions(VerbOptions):
             "resume", "dry_run",
         ),
         "Data": (
-            "data_dir", "image_column", "label_column", "num_classes", "val_fraction", "folds",
-            "fold", "label_maps", "seed", "workers",
+            "data_dir", "image_column", "label_column", "num_classes", "num_images",
+            "val_fraction", "folds", "fold", "label_maps", "seed", "workers",
         ),
         "Model and input": ("pretrained", "drop_path", "crop_pct"),
         REST: (REST,),

@@ -63,6 +63,7 @@ class ClassificationTask(Task):
     evaluate_options = EvaluateOptions
     predict_options = PredictOptions
     card = CLASSIFIER
+    small_network = 8_000_000  # benchmarks/results/transfer.json
     monitor = Monitor("val_top1", "max", tie="val_loss", title="val top-1")
 
     def check(self, data: Data, config: Any) -> tuple[Data, list[str]]:
