@@ -33,8 +33,8 @@ test: setup
 	$(BIN)/python -m pytest -m "not slow" -n auto --dist worksteal
 
 test-slow: setup $(EXTRA_READY)
-	$(BIN)/python -m pytest -m "slow and not mobile" --durations=15
-	$(EXTRA)/python -m pytest -m mobile tests/export --durations=5
+	$(BIN)/python -m pytest -m "slow and not mobile and not demo" --durations=15
+	$(EXTRA)/python -m pytest -m "mobile or demo" tests/export tests/demo --durations=5
 
 # A second environment, for the runtimes of phones, whose packages are large.
 $(EXTRA_READY): requirements/extra.txt pyproject.toml $(READY)
@@ -51,7 +51,7 @@ lint: setup
 pins: setup
 	$(BIN)/uv pip compile pyproject.toml --extra train --extra dense --extra export --group dev --no-annotate --no-header \
 		--python-version 3.11 --python-platform linux --upgrade -o requirements/dev.txt
-	$(BIN)/uv pip compile pyproject.toml --extra train --extra dense --extra export --extra mobile --group dev \
+	$(BIN)/uv pip compile pyproject.toml --extra train --extra dense --extra export --extra mobile --extra demo --group dev \
 		--no-annotate --no-header --python-version 3.11 --python-platform linux --upgrade -o requirements/extra.txt
 
 # Store what --help shows about tasks and recipes; a test compares it with the code.

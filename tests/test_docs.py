@@ -30,7 +30,9 @@ CARDS = {
 GUIDES = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs/guides").glob("*.md"))
 DOCUMENTS = ["README.md", "CONTRIBUTING.md", *CARDS.values(), *GUIDES]
 VERB = r"(?:^|[\s'`/])spectralvision(?:\.cli)? ((?:%s)\b[^`'<>|&;#\n]*)"
-VERBS = "models|train|evaluate|predict|convert|export|benchmark|analyze|compare|token-labels|push"
+VERBS = (
+    "models|train|evaluate|predict|convert|export|benchmark|analyze|compare|demo|token-labels|push"
+)
 
 
 def blocks(language):

@@ -17,6 +17,7 @@ from spectralvision.commands.analyze import Analyze
 from spectralvision.commands.benchmark import Benchmark
 from spectralvision.commands.compare import Compare
 from spectralvision.commands.convert import Convert
+from spectralvision.commands.demo import Demo
 from spectralvision.commands.evaluate import Evaluate
 from spectralvision.commands.export import Export
 from spectralvision.commands.models import Models
@@ -33,7 +34,7 @@ from spectralvision_cli.quick_answers import answer, close_output, normalize
 COMMANDS: dict[str, type[Command[Any]]] = {
     command.verb: command
     for command in (
-        Models, Train, Evaluate, Predict, Convert, Export, Benchmark, Analyze, Compare,
+        Models, Train, Evaluate, Predict, Convert, Export, Benchmark, Analyze, Compare, Demo,
         TokenLabels, Push,
     )
 }  # fmt: skip

@@ -210,7 +210,7 @@ def test_models(capsys):
 WORDS = {
     "trian": "trian is not a verb: did you mean train?",
     "zz": "zz is not a verb: the verbs are models, train, evaluate, predict, convert, export, "
-    "benchmark, analyze, compare, token-labels, push.",
+    "benchmark, analyze, compare, demo, token-labels, push.",
     "train --dta x": "train has no option --dta: did you mean --data?",
     "train": "train needs --data: see `spectralvision train --help`.",
     "train --json": "train needs --data: see `spectralvision train --help`.",

@@ -48,6 +48,32 @@ def plot_bands(bands: Bands, image: int = 0, title: str = "") -> "Figure":
     return figure
 
 
+def plot_orientation(bands: Bands, orientation: int, image: int = 0, title: str = "") -> "Figure":
+    """Draw one orientation before and after blending: amplitude, and phase of a channel.
+
+    Args:
+        bands: Of a mixer.
+        orientation: Its number, from 0 to 5.
+        image: Its index.
+        title: Of the figure.
+    """
+    figure, axes = panels(2, 3, title)
+    name = f"{ORIENTATIONS[orientation]} degrees"
+    for row, (side, pyramid) in zip(
+        axes, (("before", bands.before), ("after", bands.after)), strict=True
+    ):
+        re, im = (part[image, :, orientation] for part in pyramid.highpass[0])
+        channel = int(torch.hypot(re, im).square().sum(dim=(1, 2)).argmax())
+        drawn = show(row[0], torch.hypot(re, im).mean(dim=0), f"{name}, {side}: amplitude")
+        add_color_bar(figure, drawn, row[0], "mean over channels")
+        drawn = show(row[1], torch.hypot(re[channel], im[channel]), f"channel {channel}: amplitude")
+        add_color_bar(figure, drawn, row[1], "amplitude")
+        phase = torch.atan2(im[channel], re[channel])
+        drawn = show(row[2], phase, f"channel {channel}: phase", "twilight", (-np.pi, np.pi))
+        add_color_bar(figure, drawn, row[2], "radians")
+    return figure
+
+
 def plot_gain(gain: Tensor, title: str = "") -> "Figure":
     """Draw the gain T (C, H, W) of the lowpass: mean and deviation over channels, distribution."""
     gain = gain.detach().float().cpu()

@@ -66,7 +66,7 @@ def open_subject(source: AnalysisSource) -> Subject:
             model = load_model(name, pretrained=False)
         else:
             model = task.load(name)
-        deployable = _deployable(task, model, source)
+        deployable = load_deployable(task, model, source.size)
 
     # 2. The images
     labels = None
@@ -109,17 +109,21 @@ def _check(source: AnalysisSource) -> None:
         )
 
 
-def _deployable(task: Task, model: nn.Module, source: AnalysisSource) -> Deployable:
-    """Return the network, or the backbone of detectors that are no network of fixed size."""
+def load_deployable(task: Task, model: nn.Module, size: tuple[int, int] | None) -> Deployable:
+    """Return a model's network, or the backbone of detectors that are no network of fixed size.
+
+    Raises:
+        UserError: It is for images of another number of channels.
+    """
     try:
-        found = task.deployable(model, source.size, "auto")
+        found = task.deployable(model, size, "auto")
     except UserError:
-        found = task.deployable(model, source.size, "features")
+        found = task.deployable(model, size, "features")
     channels = found.preprocessing["input_size"][0]
     if channels != 3:
         raise UserError(
-            f"{source.model} takes images of {channels} channels, but analyze supports 3: choose a "
-            "model for RGB images."
+            f"this model takes images of {channels} channels, but 3 are supported: choose a model "
+            "for RGB images."
         )
     return found
 

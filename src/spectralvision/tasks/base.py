@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, TextIO
 
+from PIL import Image
 from torch import nn
 from torch.utils.data import DataLoader, default_collate
 
@@ -250,6 +251,16 @@ class Task(ABC):
 
     def file_writer(self, model: nn.Module, options: Any) -> FileWriter | None:
         """Return what writes the files of an image, such as a mask; None for none."""
+        return None
+
+    def draw(self, model: nn.Module, image: Image.Image, prediction: Any) -> Image.Image | None:
+        """Return an image with what the model finds in it; None for tasks without a drawing.
+
+        Args:
+            model: The model.
+            image: As it was predicted.
+            prediction: `Row.prediction`.
+        """
         return None
 
     def write_json(self, records: Callable[[], Iterable[dict[str, Any]]], model: nn.Module,

@@ -5,6 +5,7 @@ from spectralvision_cli.options.benchmark import BenchmarkOptions
 from spectralvision_cli.options.common import VerbOptions
 from spectralvision_cli.options.compare import CompareOptions
 from spectralvision_cli.options.convert import ConvertOptions
+from spectralvision_cli.options.demo import DemoOptions
 from spectralvision_cli.options.evaluate import EvaluateOptions
 from spectralvision_cli.options.export import ExportOptions
 from spectralvision_cli.options.models import ModelsOptions
@@ -23,6 +24,7 @@ VERBS: dict[str, type[VerbOptions]] = {
     "benchmark": BenchmarkOptions,
     "analyze": AnalyzeOptions,
     "compare": CompareOptions,
+    "demo": DemoOptions,
     "token-labels": TokenLabelsOptions,
     "push": PushOptions,
 }

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TextIO
 
+from PIL import Image
 from torch import nn
 
 from spectralvision.data import loaders
@@ -12,7 +13,7 @@ from spectralvision.data.images import Images, Stream
 from spectralvision.data.open_objects import open_objects
 from spectralvision.data.shard_columns import Columns
 from spectralvision.data.splits import Data
-from spectralvision.engine.model_io import data_config
+from spectralvision.engine.model_io import data_config, label_titles
 from spectralvision.engine.train_module import Monitor, TrainModule
 from spectralvision.export.deployment import Deployable, Output
 from spectralvision.report import Findings
@@ -35,6 +36,7 @@ from spectralvision.tasks.detection.data import (
     find_scale,
     match_classes,
 )
+from spectralvision.tasks.detection.draw import draw_objects
 from spectralvision.tasks.detection.model import build_model, load_model, save_model
 from spectralvision.tasks.detection.module import DetectionModule
 from spectralvision.tasks.detection.options import EvaluateOptions, PredictOptions
@@ -162,6 +164,9 @@ class DetectionTask(Task):
 
     def rows(self, model: Any, outputs: Any, options: PredictOptions) -> list[Row]:
         return predict.build_rows(model, outputs)
+
+    def draw(self, model: nn.Module, image: Image.Image, prediction: Any) -> Image.Image | None:
+        return draw_objects(image, prediction, label_titles(model))
 
     def file_writer(self, model: Any, options: PredictOptions) -> FileWriter | None:
         return predict.file_writer(model, options)

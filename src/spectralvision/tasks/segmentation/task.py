@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
 from torch import Tensor, nn
 
 from spectralvision.data import loaders
@@ -32,6 +33,7 @@ from spectralvision.tasks.segmentation.data import (
     compute_class_weights,
     match_classes,
 )
+from spectralvision.tasks.segmentation.drawing import draw_prediction
 from spectralvision.tasks.segmentation.model import build_model, load_model, save_model
 from spectralvision.tasks.segmentation.module import SegmentationModule
 from spectralvision.tasks.segmentation.options import EvaluateOptions, PredictOptions
@@ -144,6 +146,9 @@ class SegmentationTask(Task):
         assert isinstance(images, Images)  # no reader of masks is a stream
         classes = images.target(index).classes
         return predict.describe_fractions(predict.find_fractions(classes, data.classes))
+
+    def draw(self, model: nn.Module, image: Image.Image, prediction: Any) -> Image.Image | None:
+        return draw_prediction(image, prediction, label_titles(model))
 
     def file_writer(self, model: Any, options: PredictOptions) -> FileWriter | None:
         return predict.file_writer(model, options)

@@ -1,0 +1,214 @@
+"""The page: choose a model and an image, and see what the model makes of it.
+
+Nothing on it comes from another address, and none is called: fonts are those of the system, usage
+statistics are off, and the browser is told to load from this server only.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from starlette.middleware import Middleware
+
+from spectralvision.demo.explorer import TOP, Explorer
+from spectralvision.ops import ORIENTATIONS
+from spectralvision.runs import UserError
+
+HOST = "127.0.0.1"
+MAX_UPLOAD = "20mb"
+MAX_QUEUE = 40
+"""Visitors that wait; more are told to come back."""
+HIGHEST = 1.5
+"""Fraction of the Nyquist frequency beyond the corners of every spectrum."""
+POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
+    "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; font-src 'self' data:; "
+    "media-src 'self' data: blob:; worker-src 'self' blob:; connect-src 'self' data: blob:; "
+    "form-action 'self'; frame-ancestors 'none'; base-uri 'self'"
+)
+TEXT = """# spectralvision
+Choose a model and an image. Everything is computed on this machine, and nothing leaves it."""
+
+class ImageFile(gr.Image):
+    """An image input that hands over the path of the file; it is opened by the explorer."""
+
+    is_template = True
+
+    def preprocess(self, payload: Any) -> str | None:
+        """Return the path of the upload, which Gradio has checked to be one."""
+        if payload is None or payload.path is None:
+            return None
+        return str(payload.path)
+    from typing import Callable, Literal, Sequence, Any, TYPE_CHECKING
+    from gradio.blocks import Block
+    if TYPE_CHECKING:
+        from gradio.components import Timer
+        from gradio.components.base import Component
+
+class SecurityHeaders:
+    """Adds the policy to every answer."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        async def send_with_policy(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                headers = [
+                    *message.get("headers", []),
+                    (b"content-security-policy", POLICY.encode()),
+                    (b"referrer-policy", b"no-referrer"),
+                    (b"x-content-type-options", b"nosniff"),
+                ]
+                message = {**message, "headers": headers}
+            await send(message)
+
+        await self.app(scope, receive, send_with_policy)
+
+def build_page(explorer: Explorer, examples: Sequence[Path]) -> gr.Blocks:
+    """Return the page for some models, with example images."""
+    first = explorer.names[0]
+    layers = explorer.layers(first)
+    with gr.Blocks(
+        title="spectralvision", analytics_enabled=False, delete_cache=(600, 3600)
+    ) as page:
+        gr.Markdown(TEXT)
+        with gr.Row():
+            with gr.Column(scale=1, min_width=300):
+                model = gr.Dropdown(explorer.names, value=first, label="Model")
+                image = ImageFile(
+                    type="filepath", sources=["upload", "webcam", "clipboard"], label="Image",
+                    height=320, elem_id="upload",
+                )  # fmt: skip
+                gr.Examples([[str(path)] for path in examples], image, label="Examples")
+                highest = gr.Slider(
+                    0.02, HIGHEST, HIGHEST, step=0.01, elem_id="highest",
+                    label="Keep frequencies up to (fraction of Nyquist)",
+                )  # fmt: skip
+                lowest = gr.Slider(
+                    0.0, 1.0, 0.0, step=0.01, elem_id="lowest",
+                    label="Remove frequencies below (fraction of Nyquist)",
+                )  # fmt: skip
+            with gr.Column(scale=1, min_width=300):
+                scores = gr.Label(
+                    num_top_classes=TOP, label="Classes", elem_id="scores",
+                    visible=explorer.is_classifier(first),
+                )  # fmt: skip
+                text = gr.Markdown(elem_id="text")
+                seen = gr.Image(
+                    label="The image that the model gets", interactive=False, format="png",
+                    buttons=["download", "fullscreen"], height=300,
+                )  # fmt: skip
+                answer = gr.Image(
+                    label=_answer_label(explorer, first), interactive=False, format="png",
+                    buttons=["download", "fullscreen"], height=300, elem_id="answer",
+                )  # fmt: skip
+        with gr.Column(visible=bool(layers)) as inside:
+            gr.Markdown("## Inside the network")
+            with gr.Row():
+                layer = gr.Dropdown(layers, value=layers[0] if layers else None, label="Layer")
+                orientation = gr.Dropdown(
+                    [(f"{one} degrees", number) for number, one in enumerate(ORIENTATIONS)],
+                    value=0, label="Orientation (scattering)",
+                )  # fmt: skip
+            inner = gr.Image(
+                label="Masks and kernels, or bands", interactive=False, format="png",
+                buttons=["download", "fullscreen"], elem_id="layer",
+            )  # fmt: skip
+
+        inputs = [model, image, lowest, highest, layer, orientation]
+        outputs = [scores, text, seen, answer, inner]
+        show = _show(explorer)
+        model.change(
+            _choose(explorer), model, [scores, answer, inside, layer], show_progress="hidden"
+        ).then(show, inputs, outputs)
+        for component in (image, layer, orientation):
+            component.change(show, inputs, outputs, trigger_mode="always_last")
+        for slider in (lowest, highest):
+            slider.release(show, inputs, outputs, trigger_mode="always_last")
+    page.queue(max_size=MAX_QUEUE, default_concurrency_limit=1, api_open=False)
+    return page
+
+def _answer_label(explorer: Explorer, name: str) -> str:
+    if explorer.is_classifier(name):
+        return "Where the most probable class is active (Grad-CAM)"
+    return "What the model finds"
+
+def _choose(explorer: Explorer) -> Callable[[str], Any]:
+    """Return what the page changes when another model is chosen."""
+
+    def choose(name: str) -> Any:
+        with _explained():
+            layers = explorer.layers(name)
+            return (
+                gr.update(visible=explorer.is_classifier(name)),
+                gr.update(label=_answer_label(explorer, name)),
+                gr.update(visible=bool(layers)),
+                gr.update(choices=layers, value=layers[0] if layers else None),
+            )
+
+    return choose
+
+def _show(explorer: Explorer) -> Callable[..., Any]:
+    """Return what the page shows for an image."""
+
+    def show(
+        model: str, image: str | None, lowest: float, highest: float, layer: str | None,
+        orientation: int,
+    ) -> Any:  # fmt: skip
+        if image is None:
+            return None, "", None, None, None
+        with _explained():
+            found = explorer.explore(model, image, lowest, highest, layer, orientation)
+        text = f"{found.text}\n\n" if found.text else ""
+        text += f"{1000 * found.seconds:.0f} ms for the prediction, preparing the image included"
+        return found.scores or None, text, found.seen, found.answer, found.layer
+
+    return show
+
+class _explained:  # noqa: N801
+    """Shows errors that are meant for users as a message on the page."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        if isinstance(error, UserError):
+            sentence = str(error)
+            raise gr.Error(sentence[0].upper() + sentence[1:], print_exception=False) from None
+
+def serve(page: gr.Blocks, port: int | None, open_browser: bool) -> str:
+    """Serve the page on this machine only; return its address.
+
+    Raises:
+        UserError: The port is taken.
+    """
+    theme = gr.themes.Soft(
+        font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
+    )
+    try:
+        _, address, _ = page.launch(
+            server_name=HOST,
+            server_port=port,
+            prevent_thread_lock=True,
+            inbrowser=open_browser,
+            share=False,
+            quiet=True,
+            show_error=False,
+            max_file_size=MAX_UPLOAD,
+            footer_links=[],
+            run_history=False,
+            ssr_mode=False,
+            pwa=False,
+            mcp_server=False,
+            enable_monitoring=False,
+            theme=theme,
+            app_kwargs={"middleware": [Middleware(SecurityHeaders)]},
+        )
+    except OSError as error:
+        raise UserError(
+            f"the page cannot be served on port {port or '7860 to 7959'} ({error}): choose another "
+            "--port."
+        ) from None
+    return str(address)
