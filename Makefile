@@ -6,7 +6,7 @@ EXTRA := .venv-extra/bin
 EXTRA_READY := .venv-extra/ready
 RUN := runs/quickstart-$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: setup quickstart test test-slow lint pins help-screens
+.PHONY: setup quickstart test test-slow lint pins docs help-screens
 
 setup: $(READY)
 
@@ -53,6 +53,11 @@ pins: setup
 		--python-version 3.11 --python-platform linux --upgrade -o requirements/dev.txt
 	$(BIN)/uv pip compile pyproject.toml --extra train --extra dense --extra export --extra mobile --extra demo --group dev \
 		--no-annotate --no-header --python-version 3.11 --python-platform linux --upgrade -o requirements/extra.txt
+
+# Write the reference from the docstrings, and build the site in site/
+docs: setup
+	$(BIN)/python docs/write_reference.py
+	$(BIN)/zensical build --strict
 
 # Store what --help shows about tasks and recipes; a test compares it with the code.
 help-screens: setup

@@ -1,6 +1,7 @@
-"""Write the tables of docs/guides/accuracy.md and draw docs/images/accuracy.png.
+"""Write the tables of docs/guides/accuracy.md, draw accuracy.png and transfer.png in docs/images.
 
-The sources are accuracy.json, teacher.json and tiny_imagenet.json in benchmarks/results.
+The sources are accuracy.json, teacher.json, tiny_imagenet.json and transfer.json in
+benchmarks/results.
 
 python benchmarks/accuracy_page.py
 """
@@ -13,7 +14,9 @@ ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "benchmarks/results"
 RESULTS = FOLDER / "accuracy.json"
 TEACHER, TINY_IMAGENET = FOLDER / "teacher.json", FOLDER / "tiny_imagenet.json"
+TRANSFER = FOLDER / "transfer.json"
 PAGE, PICTURE = ROOT / "docs/guides/accuracy.md", ROOT / "docs/images/accuracy.png"
+TRANSFER_PICTURE = ROOT / "docs/images/transfer.png"
 BEGIN, END = "<!-- benchmarks/accuracy_page.py -->\n", "<!-- end -->\n"
 DATA = ("cifar10", "flowers12")
 WAYS = {
@@ -23,6 +26,17 @@ WAYS = {
     "larger": "the same teacher, from the weights of the first row of affnet_et",
 }
 """Of training affnet_et on Tiny ImageNet."""
+STARTS = {
+    "scratch": "from scratch",
+    "cifar10": "affnet_et.cifar10",
+    "tiny_imagenet": "affnet_et.tiny_imagenet",
+}
+SETS = {
+    "flowers12": "flowers12",
+    "cifar10-tenth": "CIFAR-10, a tenth of the training images",
+    "cifar10": "CIFAR-10",
+    "emoji": "emoji in nine categories",
+}
 
 
 def tables(rows: list[dict[str, Any]]) -> str:
@@ -56,7 +70,30 @@ def tables(rows: list[dict[str, Any]]) -> str:
 def page_text() -> str:
     """Return what the page has between its marks."""
     rows = json.loads(RESULTS.read_text())["rows"]
-    return tables(rows) + "\n" + tiny_imagenet_tables()
+    return "\n".join([tables(rows), tiny_imagenet_tables(), transfer_tables()])
+
+
+def transfer_tables() -> str:
+    """Return Markdown: what the starts are worth on other images, and settings for fine-tuning."""
+    results = json.loads(TRANSFER.read_text())
+    text = "**What the weights are worth on other images**\n\n"
+    text += "| images | input | epochs | start | test top-1 | spread | each seed |\n"
+    text += "|---|---:|---:|---|---:|---:|---|\n"
+    for data, starts in results["starts"].items():
+        side, epochs = results["sets"][data]["input-size"], results["sets"][data]["epochs"]
+        for start, one in starts.items():
+            each = ", ".join(f"{run['test_top1']:.2%}" for run in one["runs"])
+            text += (
+                f"| {SETS[data]} | {side} | {epochs} | {STARTS[start]} | {one['test_top1']:.2%} | "
+                f"{100 * one['spread']:.2f} points | {each} |\n"
+            )
+    text += "\n**Settings for fine-tuning on flowers12, best val top-1 in 15 epochs**\n\n"
+    text += "| weights | learning rate | layer decay | val top-1 |\n|---|---:|---:|---:|\n"
+    for name, grid in results["settings"].items():
+        for run in grid["runs"]:
+            decay = "none" if run["layer_decay"] == 1 else f"{run['layer_decay']:g}"
+            text += f"| {name} | {run['lr']:g} | {decay} | {run['val_top1']:.1%} |\n"
+    return text
 
 
 def tiny_imagenet_tables() -> str:
@@ -65,16 +102,16 @@ def tiny_imagenet_tables() -> str:
     tuned = teacher["finetuned"]
     epochs, side = tuned["fields"]["epochs"], tuned["fields"]["input-size"]
     text = "**Tiny ImageNet**\n\n"
-    text += "| model | trained with | epochs | input | seed | val top-1 | minutes |\n"
-    text += "|---|---|---:|---:|---:|---:|---:|\n"
+    text += "| model | trained with | epochs | input | seed | val top-1 | minutes | cores |\n"
+    text += "|---|---|---:|---:|---:|---:|---:|---:|\n"
     for name, one in teacher.get("untrained", {}).items():
         text += (
             f"| EfficientNet-{name.capitalize()} | ImageNet only | 0 | {one['input_size']} | - | "
-            f"{one['val_top1']:.2%} | - |\n"
+            f"{one['val_top1']:.2%} | - | - |\n"
         )
     text += (
         f"| EfficientNet-Lite2 (the teacher) | fine-tuning | {epochs} | {side} | {tuned['seed']} | "
-        f"{tuned['val_top1']:.2%} | {tuned['minutes']:.0f} |\n"
+        f"{tuned['val_top1']:.2%} | {tuned['minutes']:.0f} | {tuned['provenance']['threads']} |\n"
     )
     for name, run in students["runs"].items():
         way = name.partition("-")[0]
@@ -82,7 +119,7 @@ def tiny_imagenet_tables() -> str:
         epochs, side = fields["epochs"], fields["input-size"]
         text += (
             f"| affnet_et | {WAYS[way]} | {epochs} | {side} | {run['seed']} | "
-            f"{run['val_top1']:.2%} | {run['minutes']:.0f} |\n"
+            f"{run['val_top1']:.2%} | {run['minutes']:.0f} | {run['provenance']['threads']} |\n"
         )
     return text
 
@@ -127,12 +164,35 @@ def draw(rows: list[dict[str, Any]]) -> None:
     figure.savefig(PICTURE, dpi=110)
 
 
+def draw_transfer() -> None:
+    """Draw val top-1 after each epoch on each set, one line per seed."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+    starts = json.loads(TRANSFER.read_text())["starts"]
+    figure = Figure(figsize=(5 * len(starts) + 0.5, 4), layout="constrained")
+    panels = figure.subplots(1, len(starts), squeeze=False)[0]
+    for axes, (data, ways) in zip(panels, starts.items(), strict=True):
+        for number, (start, one) in enumerate(ways.items()):
+            for run in one["runs"]:
+                label = STARTS[start] if run is one["runs"][0] else None
+                points = [(point["epoch"], point["val_top1"]) for point in run["curve"]]
+                axes.plot(*zip(*points, strict=True), color=f"C{number}", label=label)
+        axes.set(title=SETS[data], xlabel="epoch", ylabel="val top-1", ylim=(None, 1))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.yaxis.set_major_formatter(PercentFormatter(1))
+        axes.grid(alpha=0.3)
+        axes.legend(frameon=False, loc="lower right")
+    figure.savefig(TRANSFER_PICTURE, dpi=110)
+
+
 def main() -> None:
     rows = json.loads(RESULTS.read_text())["rows"]
     before, _, rest = PAGE.read_text().partition(BEGIN)
     _, _, after = rest.partition(END)
     PAGE.write_text(before + BEGIN + page_text() + END + after)
     draw(rows)
+    draw_transfer()
 
 
 if __name__ == "__main__":

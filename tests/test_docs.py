@@ -28,7 +28,7 @@ CARDS = {
     for name in ("affnet_et.cifar10", "affnet_et.tiny_imagenet")
 }
 GUIDES = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs/guides").glob("*.md"))
-DOCUMENTS = ["README.md", "CONTRIBUTING.md", *CARDS.values(), *GUIDES]
+DOCUMENTS = ["README.md", "CONTRIBUTING.md", "docs/index.md", *CARDS.values(), *GUIDES]
 VERB = r"(?:^|[\s'`/])spectralvision(?:\.cli)? ((?:%s)\b[^`'<>|&;#\n]*)"
 VERBS = (
     "models|train|evaluate|predict|convert|export|benchmark|analyze|compare|demo|token-labels|push"

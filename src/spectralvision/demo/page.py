@@ -31,16 +31,13 @@ TEXT = """# spectralvision
 Choose a model and an image. Everything is computed on this machine, and nothing leaves it."""
 
 
-class ImageFile(gr.Image):
-    """An image input that hands over the path of the file; it is opened by the explorer."""
+def uploaded_path(payload: Any) -> str | None:
+    """Return the path of an upload, which Gradio has checked to be one.
 
-    is_template = True
-
-    def preprocess(self, payload: Any) -> str | None:
-        """Return the path of the upload, which Gradio has checked to be one."""
-        if payload is None or payload.path is None:
-            return None
-        return str(payload.path)
+    It takes the place of the image input's own `preprocess`, which decodes the image. (A subclass
+    would make Gradio write a file beside this one.)
+    """
+    return None if payload is None or payload.path is None else str(payload.path)
 
 
 class SecurityHeaders:
@@ -79,10 +76,11 @@ def build_page(explorer: Explorer, examples: Sequence[Path]) -> gr.Blocks:
         with gr.Row():
             with gr.Column(scale=1, min_width=300):
                 model = gr.Dropdown(explorer.names, value=first, label="Model")
-                image = ImageFile(
+                image = gr.Image(
                     type="filepath", sources=["upload", "webcam", "clipboard"], label="Image",
                     height=300, elem_id="upload",
                 )  # fmt: skip
+                image.preprocess = uploaded_path
                 gr.Examples([[str(path)] for path in examples], image, label="Examples")
             with gr.Column(scale=1, min_width=300):
                 scores = gr.Label(
