@@ -212,8 +212,8 @@ def test_every_image_is_opened_with_a_list_of_formats():
         for line in path.read_text().splitlines()
         if "Image.open(" in line
     ]
-    assert len(calls) == 5
-    assert sum("formats=readable_formats()" in call for call in calls) == 4
+    assert len(calls) == 6
+    assert sum("formats=readable_formats()" in call for call in calls) == 5
     assert sum("formats=FORMATS" in call for call in calls) == 1  # deployed, without the package
 
 

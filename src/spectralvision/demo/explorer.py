@@ -1,6 +1,5 @@
 """What the page shows of a model and an image; knows no page."""
 
-import io
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ from spectralvision.analysis.layers import find_layers, record_inputs
 from spectralvision.analysis.wavelet_bands import wavelet_bands
 from spectralvision.analysis.wavelet_plots import plot_orientation
 from spectralvision.data.image_files import open_image
+from spectralvision.data.image_formats import readable_formats
 from spectralvision.data.images import Images
 from spectralvision.data.loaders import build_inference_loader
 from spectralvision.engine.model_io import label_titles
@@ -207,7 +207,7 @@ def open_upload(path: str | Path) -> Image.Image:
         UserError: The file is no image, or has more than 50 million pixels.
     """
     try:
-        with Image.open(path) as header:
+        with Image.open(path, formats=readable_formats()) as header:
             pixels = header.width * header.height
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         raise UserError(
@@ -242,6 +242,9 @@ def enlarge(image: Image.Image) -> Image.Image:
 
 
 def _render(figure: Any) -> Image.Image:
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=DPI)
-    return Image.open(file).convert("RGB")
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    figure.set_dpi(DPI)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")

@@ -56,7 +56,8 @@ def _published_augmentation() -> AugmentationConfig:
 @dataclass(frozen=True, kw_only=True)
 class Finetune(ClassificationConfig):
     """Fine-tune pretrained weights on other images: mixup and cutmix, an average of the weights,
-    more epochs for few images, and layer decay for large networks. The settings are ours."""
+    more epochs for few images, and layer decay for large networks. The settings are ours; nothing
+    is claimed for them."""
 
     recipe: ClassVar[str] = "finetune"
     PRETRAINED_EPOCHS: ClassVar[tuple[int, int]] = (15, 100)
