@@ -1,8 +1,7 @@
 """What a scattering mixer computes: its bands before and after blending, and the wavelets.
 
 The energy of a band is the sum of its squared amplitudes. The transform is a frame, and not a tight
-one: the energies of all bands add up to <x, A^T A x> with the matrix A of the transform, about 1.0
-to 1.2 times the energy of x for natural images.
+one: the energies of all bands add up to <x, A^T A x> with the matrix A of the transform.
 """
 
 from typing import NamedTuple

@@ -13,7 +13,7 @@ from rich.cells import cell_len
 
 from spectralvision.data.shard_columns import Columns
 from spectralvision.engine.csv_files import write_rows
-from spectralvision.runs import MAX_COUNT, check_ranges, printable, require_extra
+from spectralvision.runs import MAX_COUNT, UserError, check_ranges, printable, require_extra
 from spectralvision_cli.help_screens import verb_help
 from spectralvision_cli.options.analyze import AnalyzeOptions
 from spectralvision_cli.options.common import ComputeOptions, DataOptions, VerbOptions
@@ -125,6 +125,13 @@ def columns_of(options: DataOptions | ExportOptions | AnalyzeOptions, model: str
 
     known = recorded_columns(run_of(model))
     return Columns(options.image_column, options.label_column, known)
+
+
+def reject_data_options(options: ExportOptions | AnalyzeOptions) -> None:
+    """Raise `UserError` for options of a data set without one."""
+    for name in ("data_dir", "split", "image_column", "label_column"):
+        if getattr(options, name) is not None:
+            raise UserError(f"--{name.replace('_', '-')} needs --data.")
 
 
 def is_first_process() -> bool:

@@ -4,7 +4,13 @@ import sys
 from pathlib import Path
 from typing import Any, ClassVar
 
-from spectralvision.commands import Command, columns_of, print_line, require_train_packages
+from spectralvision.commands import (
+    Command,
+    columns_of,
+    print_line,
+    reject_data_options,
+    require_train_packages,
+)
 from spectralvision.runs import UserError, create_run_folder, require_empty_dir, require_extra
 from spectralvision_cli.options.analyze import AnalyzeOptions
 
@@ -21,9 +27,7 @@ class Analyze(Command[AnalyzeOptions]):
         require_extra("train", "matplotlib")
         options = self.options
         if options.data is None:
-            for name in ("data_dir", "split", "image_column", "label_column"):
-                if getattr(options, name) is not None:
-                    raise UserError(f"--{name.replace('_', '-')} needs --data.")
+            reject_data_options(options)
         if len(options.input_size) > 2:
             raise UserError("--input-size takes one side, or height and width.")
         require_empty_dir(options.out)

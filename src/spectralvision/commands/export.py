@@ -2,7 +2,13 @@
 
 from typing import Any, ClassVar
 
-from spectralvision.commands import Command, columns_of, print_line, require_train_packages
+from spectralvision.commands import (
+    Command,
+    columns_of,
+    print_line,
+    reject_data_options,
+    require_train_packages,
+)
 from spectralvision.runs import UserError, check_ranges, expand_user, format_bytes
 from spectralvision_cli.options.export import ExportOptions
 
@@ -21,7 +27,7 @@ class Export(Command[ExportOptions]):
         if len(options.input_size) > 2:
             raise UserError("--input-size takes one side, or height and width.")
         if options.data is None:
-            self._reject_data_options()
+            reject_data_options(options)
         from spectralvision.tasks.exporting import ExportConfig, export
 
         sizes = options.input_size
@@ -43,12 +49,6 @@ class Export(Command[ExportOptions]):
                 ort_web=None if options.ort_web is None else expand_user(options.ort_web),
             )
         )
-
-    def _reject_data_options(self) -> None:
-        """Raise `UserError` for options of a data set without one."""
-        for name in ("data_dir", "split", "image_column", "label_column"):
-            if getattr(self.options, name) is not None:
-                raise UserError(f"--{name.replace('_', '-')} needs --data.")
 
     def show(self, result: dict[str, Any]) -> None:
         """Print what was written, how it compares, and what to do with it."""

@@ -4,7 +4,8 @@ Nothing on it comes from another address, and none is called: fonts are those of
 statistics are off, and the browser is told to load from this server only.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -138,7 +139,7 @@ def _choose(explorer: Explorer) -> Callable[[str], Any]:
     """Return what the page changes when another model is chosen."""
 
     def choose(name: str) -> Any:
-        with _explained():
+        with _explain_errors():
             layers = explorer.layers(name)
             return (
                 gr.update(visible=explorer.is_classifier(name)),
@@ -159,7 +160,7 @@ def _show(explorer: Explorer) -> Callable[..., Any]:
     ) -> Any:  # fmt: skip
         if image is None:
             return None, "", None, None, None
-        with _explained():
+        with _explain_errors():
             found = explorer.explore(model, image, lowest, highest, layer, orientation)
         text = f"{found.text}\n\n" if found.text else ""
         text += f"{1000 * found.seconds:.0f} ms for the prediction, preparing the image included"
@@ -168,16 +169,14 @@ def _show(explorer: Explorer) -> Callable[..., Any]:
     return show
 
 
-class _explained:  # noqa: N801
-    """Shows errors that are meant for users as a message on the page."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        if isinstance(error, UserError):
-            sentence = str(error)
-            raise gr.Error(sentence[0].upper() + sentence[1:], print_exception=False) from None
+@contextmanager
+def _explain_errors() -> Iterator[None]:
+    """Show errors that are meant for users as a message on the page."""
+    try:
+        yield
+    except UserError as error:
+        sentence = str(error)
+        raise gr.Error(sentence[0].upper() + sentence[1:], print_exception=False) from None
 
 
 def serve(page: gr.Blocks, port: int | None, open_browser: bool) -> str:

@@ -11,6 +11,7 @@ from spectralvision.ops.adaptive_frequency import (
     adaptive_frequency_filter,
     adaptive_frequency_mask,
 )
+from spectralvision.ops.checks import check_groups
 from spectralvision.ops.fourier import irfft2, rfft2
 from spectralvision.ops.precision import no_autocast, working_dtype
 from spectralvision.ops.torchscript import reject_torchscript
@@ -46,10 +47,7 @@ class AdaptiveFrequencyFilter(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        if groups < 1 or dim < 1 or dim % groups:
-            raise ValueError(
-                f"dim must be a positive multiple of groups, got dim={dim} and groups={groups}"
-            )
+        check_groups(dim, groups)
         if threshold < 0:
             raise ValueError(f"threshold must be at least 0, got {threshold}")
         self.dim = dim

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from spectralvision.ops.adaptive_frequency import adaptive_frequency_mask
-from spectralvision.ops.checks import check_real_maps
+from spectralvision.ops.checks import check_groups, check_real_maps
 from spectralvision.ops.empty_batch import accept_empty_batch
 from spectralvision.ops.fourier import irfft2, rfft2
 from spectralvision.ops.precision import float32_island
@@ -45,10 +45,7 @@ class AdaptiveFourierOperator(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        if groups < 1 or dim < 1 or dim % groups:
-            raise ValueError(
-                f"dim must be a positive multiple of groups, got dim={dim} and groups={groups}"
-            )
+        check_groups(dim, groups)
         if threshold < 0:
             raise ValueError(f"threshold must be at least 0, got {threshold}")
         self.dim, self.groups, self.threshold = dim, groups, threshold

@@ -9,7 +9,7 @@ convolution. Here are the parameters.
 import torch
 from torch import Tensor, nn
 
-from spectralvision.ops.checks import check_real_maps
+from spectralvision.ops.checks import check_groups, check_real_maps
 from spectralvision.ops.fourier_operator import fourier_operator
 from spectralvision.ops.torchscript import reject_torchscript
 
@@ -40,10 +40,7 @@ class FourierOperator(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        if groups < 1 or dim < 1 or dim % groups:
-            raise ValueError(
-                f"dim must be a positive multiple of groups, got dim={dim} and groups={groups}"
-            )
+        check_groups(dim, groups)
         if modes < 1:
             raise ValueError(f"modes must be at least 1, got {modes}")
         self.dim, self.modes, self.groups = dim, modes, groups

@@ -3,6 +3,14 @@
 from torch import Tensor
 
 
+def check_groups(dim: int, groups: int) -> None:
+    """Raise ValueError unless `dim` channels can be divided into `groups` blocks."""
+    if groups < 1 or dim < 1 or dim % groups:
+        raise ValueError(
+            f"dim must be a positive multiple of groups, got dim={dim} and groups={groups}"
+        )
+
+
 def check_real_maps(x: Tensor, name: str, ndim: int | None = None) -> None:
     """Check that `x` is real, not empty, and has at least two (or exactly `ndim`) axes.
 

@@ -51,17 +51,6 @@ def _cells(
     ]
 
 
-def accuracies(record: Mapping[str, Any]) -> dict[str, list[float]]:
-    """Return the accuracies of the seeds by variant."""
-    found: dict[str, list[float]] = {}
-    for row in record["rows"]:
-        runs = [
-            run for key, run in record["runs"].items() if key.rpartition(" ")[0] == row["variant"]
-        ]
-        found[row["variant"]] = [run[f"{row['split']}_top1"] for run in runs]
-    return found
-
-
 def write_comparison(folder: Path, record: Mapping[str, Any]) -> list[str]:
     """Write compare.html and its pictures; return the files' names."""
     rows, settings = record["rows"], record["settings"]
@@ -87,7 +76,7 @@ def write_comparison(folder: Path, record: Mapping[str, Any]) -> list[str]:
             f"{sizes[-1]} pixels relative to {sizes[0]}, and onnx the latency of one image at "
             f"{sizes[0]} pixels.",
             [
-                Picture("accuracy", "Accuracy", plot_accuracy(rows, accuracies(record)),
+                Picture("accuracy", "Accuracy", plot_accuracy(rows),
                         "Bars: mean over the seeds."),
                 Picture("costs", "Accuracy against cost", plot_costs(rows),
                         "Better is up, and left, but right for the speed."),

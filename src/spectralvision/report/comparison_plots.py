@@ -12,12 +12,11 @@ Row = Mapping[str, Any]
 MAX_LABEL = 24
 
 
-def plot_accuracy(rows: Sequence[Row], runs: Mapping[str, Sequence[float]]) -> "Figure":
+def plot_accuracy(rows: Sequence[Row]) -> "Figure":
     """Draw the mean accuracy of each variant as a bar, and each seed as a dot.
 
     Args:
         rows: As `tasks.comparing.summarize` returns them.
-        runs: The accuracies of the seeds by variant.
     """
     from matplotlib.ticker import PercentFormatter
 
@@ -25,11 +24,11 @@ def plot_accuracy(rows: Sequence[Row], runs: Mapping[str, Sequence[float]]) -> "
     axes = figure.subplots()
     for place, row in enumerate(rows):
         axes.barh(place, row["top1"], color="C0", alpha=0.6, height=0.65)
-        values = runs[row["variant"]]
+        values = row["top1_of_seeds"]
         axes.plot(values, [place] * len(values), "o", color="black", markersize=4)
     axes.set_yticks(range(len(rows)), [_shorten(row["variant"]) for row in rows], fontsize="small")
     axes.invert_yaxis()
-    lowest = min(min(values) for values in runs.values())
+    lowest = min(min(row["top1_of_seeds"]) for row in rows)
     axes.set_xlim(left=max(0.0, lowest - 0.1))
     axes.xaxis.set_major_formatter(PercentFormatter(1))
     split = rows[0]["split"]

@@ -277,9 +277,9 @@ def _train_one(config: CompareConfig, settings: ClassificationConfig) -> dict[st
 def summarize(record: dict[str, Any]) -> list[dict[str, Any]]:
     """Return a row for each variant that has a finished training, the most accurate first.
 
-    A row has variant, top1 (mean over seeds), spread (largest minus smallest), seeds, split,
-    minutes, parameters, onnx_ms, growth (time per image at the largest size relative to the
-    smallest), and by size images_per_second, gmacs and peak_memory.
+    A row has variant, top1 (mean over seeds), top1_of_seeds, spread (largest minus smallest),
+    seeds, split, minutes, parameters, onnx_ms, growth (time per image at the largest size relative
+    to the smallest), and by size images_per_second, gmacs and peak_memory.
     """
     rows = []
     for variant in record["settings"]["variants"]:
@@ -298,6 +298,7 @@ def summarize(record: dict[str, Any]) -> list[dict[str, Any]]:
             {
                 "variant": variant,
                 "top1": mean(top1),
+                "top1_of_seeds": top1,
                 "spread": max(top1) - min(top1),
                 "seeds": len(top1),
                 "split": split,
