@@ -8,10 +8,10 @@ import torch
 
 from spectralvision.analysis import filter_plots, network_plots, wavelet_plots
 from spectralvision.analysis.costs import Cost
-from spectralvision.analysis.filter_masks import filter_masks
+from spectralvision.analysis.filter_spectra import filter_masks
 from spectralvision.analysis.frequencies import DepthSpectrum, FrequencyCurves
 from spectralvision.analysis.receptive_field import ReceptiveField
-from spectralvision.analysis.wavelet_bands import wavelet_bands, wavelets
+from spectralvision.analysis.scattering_bands import wavelet_bands, wavelets
 from spectralvision.mixers import AdaptiveFrequencyFilter, ScatteringMixer
 
 

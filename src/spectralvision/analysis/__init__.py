@@ -6,7 +6,6 @@ knows a run.
 
 from spectralvision.analysis.class_activation import draw_activation_maps
 from spectralvision.analysis.costs import cost_by_part, time_by_part
-from spectralvision.analysis.filter_masks import FilterMasks, filter_masks
 from spectralvision.analysis.filter_plots import (
     plot_adaptivity,
     plot_groups,
@@ -14,6 +13,7 @@ from spectralvision.analysis.filter_plots import (
     plot_masks,
     plot_masks_of_images,
 )
+from spectralvision.analysis.filter_spectra import FilterMasks, filter_masks
 from spectralvision.analysis.frequencies import (
     add_noise,
     filter_images,
@@ -32,7 +32,7 @@ from spectralvision.analysis.network_plots import (
     plot_spectrum_by_depth,
 )
 from spectralvision.analysis.receptive_field import effective_receptive_field
-from spectralvision.analysis.wavelet_bands import (
+from spectralvision.analysis.scattering_bands import (
     band_energies,
     wavelet_bands,
     wavelet_spectra,

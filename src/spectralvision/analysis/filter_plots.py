@@ -18,7 +18,7 @@ from spectralvision.analysis.figures import (
     style_axes,
     symmetric_limits,
 )
-from spectralvision.analysis.filter_masks import FilterMasks
+from spectralvision.analysis.filter_spectra import FilterMasks
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

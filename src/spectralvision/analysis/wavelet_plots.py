@@ -16,7 +16,7 @@ from spectralvision.analysis.figures import (
     style_axes,
     symmetric_limits,
 )
-from spectralvision.analysis.wavelet_bands import (
+from spectralvision.analysis.scattering_bands import (
     Bands,
     amplitude,
     band_energies,

@@ -12,11 +12,11 @@ import torch
 from PIL import Image
 
 from spectralvision.analysis.class_activation import draw_activation_maps
-from spectralvision.analysis.filter_masks import filter_masks
 from spectralvision.analysis.filter_plots import plot_masks
+from spectralvision.analysis.filter_spectra import filter_masks
 from spectralvision.analysis.frequencies import filter_images
 from spectralvision.analysis.layers import find_layers, record_inputs
-from spectralvision.analysis.wavelet_bands import wavelet_bands
+from spectralvision.analysis.scattering_bands import wavelet_bands
 from spectralvision.analysis.wavelet_plots import plot_orientation
 from spectralvision.data.image_files import open_image
 from spectralvision.data.image_formats import readable_formats

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from spectralvision.analysis import filter_plots, wavelet_plots
-from spectralvision.analysis.filter_masks import filter_masks
+from spectralvision.analysis.filter_spectra import filter_masks
 from spectralvision.analysis.layers import find_layers, record_inputs, spread
+from spectralvision.analysis.scattering_bands import band_energies, wavelet_bands, wavelets
 from spectralvision.analysis.subject import Subject
-from spectralvision.analysis.wavelet_bands import band_energies, wavelet_bands, wavelets
 from spectralvision.mixers import AdaptiveFrequencyFilter, ScatteringMixer
 from spectralvision.ops import dtcwt2d
 from spectralvision.report.analysis_page import Chapter, Picture

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from spectralvision.analysis.wavelet_bands import (
+from spectralvision.analysis.scattering_bands import (
     amplitude,
     band_energies,
     lowpass_energy,

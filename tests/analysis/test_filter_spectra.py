@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from spectralvision.analysis.filter_masks import FilterMasks, filter_masks
+from spectralvision.analysis.filter_spectra import FilterMasks, filter_masks
 from spectralvision.mixers import AdaptiveFrequencyFilter
 from tests.helpers.tolerances import DOUBLE, SINGLE
 
