@@ -125,7 +125,8 @@ def test_on_an_accelerator_some_batches_are_measured_for_all(monkeypatch):
     [
         (0.05, 0, "cuda", None),
         (0.3, 0, "cuda", "30% .* --workers 8 loads them in the background"),
-        (0.3, 0, "cpu", "--workers 1 loads them in the background"),
+        (0.3, 0, "cpu", "smaller files or a GPU help"),
+        (0.7, 0, "cpu", "--workers 8 loads them in the background"),
         (0.3, 2, "cpu", "smaller files or a GPU help"),
         (0.3, 2, "cuda", r"more --workers help \(now 2, with 8 cores per device\)"),
         (

@@ -3,7 +3,7 @@
 import pytest
 
 from spectralvision.engine.auto_settings import shorten_epochs, shorten_input_size
-from spectralvision.engine.projection import Projection
+from spectralvision.engine.projection import Cost, Projection
 from spectralvision.runs import read_json
 from spectralvision.tasks import prepare_run
 from spectralvision.tasks.classification.config import ClassificationConfig
@@ -23,11 +23,11 @@ def photos(tmp_path):
 def slow(monkeypatch):
     """A CPU that needs 0.1 s a pixel and epoch."""
 
-    def project(module, config, batch_size, train, val):
+    def measure_cost(module, config, batch_size, train, val):
         side = module.example_batch(1)[0].shape[-1]
-        return Projection(0.1 * side**2 * config.epochs, 1.0, None)
+        return Cost(0.1 * side**2 / len(train) / batch_size, 0.0, 0.0, None)
 
-    monkeypatch.setattr(prepare_run, "project", project)
+    monkeypatch.setattr(prepare_run, "measure_cost", measure_cost)
 
 
 def config_for(photos, **settings):
@@ -88,7 +88,7 @@ def test_all_folds_are_alike(photos, tmp_path, monkeypatch):
     """The second fold measures another speed, but takes the settings of the first."""
     seconds = iter([12 * HOURS, 12 * HOURS, 12 * HOURS, 1.0])
     monkeypatch.setattr(
-        prepare_run, "project", lambda *_: Projection(next(seconds, 99.0), 1.0, None)
+        prepare_run, "project", lambda *_: Projection(next(seconds, 99.0), 1.0, 0.0, None)
     )
     out = tmp_path / "run"
     config = config_for(photos, folds=2, input_size=32, out=str(out))

@@ -14,6 +14,29 @@ VALIDATION_COST = 1 / 3
 SAMPLE_IMAGES = 8
 
 
+WORKERS_FROM = 1.0
+"""Time of reading an image, relative to that of training on it, from which data-loading workers
+make training on a CPU faster (benchmarks/workers.py); below it they take more from the training
+step than they save."""
+
+
+class Cost(NamedTuple):
+    """Seconds per image, and memory."""
+
+    training: float
+    """In training steps, on all devices together."""
+    reading: float | None
+    """Reading and transforming a training image in one process; None for a stream."""
+    reading_val: float | None
+    """The same of a validation image."""
+    memory: int | None
+    """Peak of a training step in bytes; on a CPU of the whole process."""
+
+    def is_slower_with_workers(self) -> bool:
+        """Return whether data-loading workers make training on a CPU slower."""
+        return self.reading is not None and self.reading < WORKERS_FROM * self.training
+
+
 class Projection(NamedTuple):
     """What a run will take."""
 
@@ -21,45 +44,59 @@ class Projection(NamedTuple):
     """Of the whole run."""
     images_per_second: float
     """In training steps, on all devices together, data loading excluded."""
+    reading: float | None
+    """Seconds of reading and transforming a training image in one process; None for a stream."""
     memory: int | None
     """Peak of a step in bytes; on a CPU of the whole process."""
 
 
-def project(
+def measure_cost(
     module: TrainModule,
     config: FitConfig,
     batch_size: int,
     train: DataLoader[Any],
     val: DataLoader[Any],
-) -> Projection:
+) -> Cost:
     """Take some training steps on a copy and read some images; no state is changed.
-
-    Workers read while an accelerator computes, but share the cores of a CPU.
 
     Raises:
         UserError: A batch does not fit into memory.
     """
     trainer = config.trainer
-    images_per_step = batch_size // trainer.parts_per_batch
     trial = try_steps(module, config, batch_size)
-    computing = trial.seconds / images_per_step / trainer.world_size
+    training = trial.seconds / (batch_size // trainer.parts_per_batch) / trainer.world_size
+    return Cost(training, _seconds_per_image(train), _seconds_per_image(val), trial.memory)
+
+
+def project(
+    cost: Cost, config: FitConfig, batch_size: int, train: DataLoader[Any], val: DataLoader[Any]
+) -> Projection:
+    """Return how long a run takes by its cost.
+
+    Workers read while an accelerator computes, but share the cores of a CPU.
+    """
+    trainer = config.trainer
+    images_per_step = batch_size // trainer.parts_per_batch
     total = 0.0
-    for loader, cost in ((train, 1.0), (val, VALIDATION_COST)):
-        reading = _seconds_per_image(loader) / max(1, loader.num_workers) / trainer.world_size
+    for loader, computing, seconds in (
+        (train, cost.training, cost.reading),
+        (val, VALIDATION_COST * cost.training, cost.reading_val),
+    ):
+        reading = (seconds or 0.0) / max(1, loader.num_workers) / trainer.world_size
         is_parallel = loader.num_workers > 0 and config.device.accelerator != "cpu"
-        per_image = max(cost * computing, reading) if is_parallel else cost * computing + reading
+        per_image = max(computing, reading) if is_parallel else computing + reading
         total += len(loader) * images_per_step * trainer.world_size * per_image
-    return Projection(max(config.epochs * total, 1.0), 1 / computing, trial.memory)
+    return Projection(max(config.epochs * total, 1.0), 1 / cost.training, cost.reading, cost.memory)
 
 
-def _seconds_per_image(loader: DataLoader[Any]) -> float:
+def _seconds_per_image(loader: DataLoader[Any]) -> float | None:
     """Return the seconds of reading and transforming an image in this process.
 
-    0 for a stream, which would lose its first images.
+    None for a stream, which would lose its first images.
     """
     samples: Any = loader.dataset
     if not hasattr(samples, "images"):
-        return 0.0
+        return None
     indices = spread_indices(len(samples), SAMPLE_IMAGES)
     samples[int(indices[0])]  # opens what stays open
     start = time.monotonic()

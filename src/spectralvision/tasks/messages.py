@@ -14,7 +14,7 @@ from spectralvision.engine.auto_settings import MAX_CPU_SECONDS
 from spectralvision.engine.devices import Device
 from spectralvision.engine.find_learning_rate import STEPS
 from spectralvision.engine.model_io import architecture, data_config
-from spectralvision.engine.projection import Projection
+from spectralvision.engine.projection import WORKERS_FROM, Projection
 from spectralvision.engine.starting_weights import (
     describe_weights,
     format_weights,
@@ -147,8 +147,9 @@ def advise_on_data_wait(
     start = f"note   {fraction:.0%} of the training time was spent waiting for images: "
     cores = count_cores() // int(config.trainer.devices)
     is_cpu = device.accelerator == "cpu"
-    if workers == 0 and cores > 1:
-        return f"{start}--workers {1 if is_cpu else cores} loads them in the background"
+    is_slow_to_read = fraction > WORKERS_FROM * (1 - fraction)
+    if workers == 0 and cores > 1 and (is_slow_to_read or not is_cpu):
+        return f"{start}--workers {cores} loads them in the background"
     if is_cpu:
         return f"{start}loading and computing share the CPU, so smaller files or a GPU help"
     if workers < cores:

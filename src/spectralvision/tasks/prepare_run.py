@@ -17,7 +17,7 @@ from spectralvision.engine.devices import Device, choose_device
 from spectralvision.engine.find_learning_rate import find_learning_rate
 from spectralvision.engine.processes import rank
 from spectralvision.engine.progress import show_status
-from spectralvision.engine.projection import Projection, project
+from spectralvision.engine.projection import Projection, measure_cost, project
 from spectralvision.engine.run_record import check_resumable
 from spectralvision.engine.starting_weights import choose_weights, has_strong_weights
 from spectralvision.engine.threads import choose_threads
@@ -104,7 +104,10 @@ def _build(
 
 
 def shorten(prepared: Prepared, wanted: Any, is_new: bool) -> tuple[Prepared, Projection | None]:
-    """Measure how long the run takes, and reduce what is `auto` if that is over an hour on a CPU.
+    """Measure how long the run takes, and change what is `auto` on a CPU.
+
+    Data-loading workers are left out where they make training slower; input size and epochs are
+    reduced if the run takes over an hour.
 
     Args:
         prepared: The run.
@@ -116,7 +119,8 @@ def shorten(prepared: Prepared, wanted: Any, is_new: bool) -> tuple[Prepared, Pr
     """
     if rank():
         return prepared, None
-    first, projection = prepared, _project(prepared)
+    prepared, projection = _measure(prepared)
+    first = prepared
     before, fold_count = projection.seconds, wanted.folds or 1
     device, trainer = prepared.fit_config.device, prepared.config.trainer
     if device.accelerator != "cpu" or trainer.world_size > 1 or not is_new:
@@ -138,7 +142,7 @@ def shorten(prepared: Prepared, wanted: Any, is_new: bool) -> tuple[Prepared, Pr
             with suppress(UserError):
                 prepared = rebuild(input_size=shorter)
                 values = {"input_size": shorter}
-                projection = _project(prepared)
+                prepared, projection = _measure(prepared)
 
     # 2. The epochs
     if wanted.epochs == "auto":
@@ -168,14 +172,19 @@ def set_found_learning_rate(prepared: Prepared) -> Prepared:
     )
 
 
-def _project(prepared: Prepared) -> Projection:
-    return project(
-        prepared.module,
-        prepared.fit_config,
-        prepared.config.batch_size,
-        prepared.train_loader,
-        prepared.val_loader,
-    )
+def _measure(prepared: Prepared) -> tuple[Prepared, Projection]:
+    """Return the run, without workers where `auto` ones make it slower, and its duration.
+
+    The setting stays `auto`: a run that is resumed on another machine decides again.
+    """
+    config, fit_config = prepared.config, prepared.fit_config
+    loaders = prepared.train_loader, prepared.val_loader
+    cost = measure_cost(prepared.module, fit_config, config.batch_size, *loaders)
+    is_free = config.workers == "auto" and config.trainer.world_size == 1
+    if is_free and fit_config.device.accelerator == "cpu" and cost.is_slower_with_workers():
+        loaders = prepared.task.loaders(replace(config, workers=0), prepared.data, prepared.model)
+        prepared = replace(prepared, train_loader=loaders[0], val_loader=loaders[1])
+    return prepared, project(cost, fit_config, config.batch_size, *loaders)
 
 
 def _resolve(task: Task, config: Any, data: Data) -> Any:
