@@ -10,6 +10,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from pages import insert
+
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "benchmarks/results"
 RESULTS = FOLDER / "accuracy.json"
@@ -188,9 +190,7 @@ def draw_transfer() -> None:
 
 def main() -> None:
     rows = json.loads(RESULTS.read_text())["rows"]
-    before, _, rest = PAGE.read_text().partition(BEGIN)
-    _, _, after = rest.partition(END)
-    PAGE.write_text(before + BEGIN + page_text() + END + after)
+    insert(PAGE, BEGIN, END, page_text())
     draw(rows)
     draw_transfer()
 

@@ -9,6 +9,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from pages import insert
+
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks/results/deploy.json"
 PAGE = ROOT / "docs/guides/export.md"
@@ -45,12 +47,7 @@ def tables(results: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    before, mark, rest = PAGE.read_text().partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not mark or not end:
-        raise ValueError(f"{PAGE} has no lines {BEGIN!r} and {END!r} to write between")
-    text = tables(json.loads(RESULTS.read_text()))
-    PAGE.write_text(before + BEGIN + text + END + after)
+    insert(PAGE, BEGIN, END, tables(json.loads(RESULTS.read_text())))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from pages import insert
 
 import spectralvision as sv
 from spectralvision.analysis import count_macs
@@ -121,19 +122,10 @@ def _range(values: list[float]) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def insert(path: Path, text: str) -> None:
-    """Replace what is between the marks of a document."""
-    before, mark, rest = path.read_text().partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not mark or not end:
-        raise ValueError(f"{path} has no lines {BEGIN!r} and {END!r} to write between")
-    path.write_text(before + BEGIN + text + END + after)
-
-
 def main() -> None:
     rows = read_rows()
-    insert(README, families_table(rows))
-    insert(PAGE, models_table(rows))
+    insert(README, BEGIN, END, families_table(rows))
+    insert(PAGE, BEGIN, END, models_table(rows))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pages import insert
+
 ROOT = Path(__file__).parents[1]
 SPEED = ROOT / "benchmarks/results/side_by_side.json"
 ACCURACY = ROOT / "benchmarks/results/accuracy.json"
@@ -98,15 +100,6 @@ def sentence() -> str:
     return "\n".join(textwrap.wrap(text, 100, subsequent_indent="  ")) + "\n"
 
 
-def insert(path: Path, text: str) -> None:
-    """Replace what is between the marks of a document."""
-    before, mark, rest = path.read_text().partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not mark or not end:
-        raise ValueError(f"{path} has no lines {BEGIN!r} and {END!r} to write between")
-    path.write_text(before + BEGIN + text + END + after)
-
-
 def picture_source() -> str:
     """Return the numbers that the picture shows; the file records them."""
     rows = json.loads(ACCURACY.read_text())["rows"]
@@ -182,8 +175,8 @@ def _shorten(work: str) -> str:
 
 
 def main() -> None:
-    insert(PAGE, table())
-    insert(README, sentence())
+    insert(PAGE, BEGIN, END, table())
+    insert(README, BEGIN, END, sentence())
     draw()
 
 

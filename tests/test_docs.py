@@ -28,7 +28,8 @@ CARDS = {
     for name in ("affnet_et.cifar10", "affnet_et.tiny_imagenet")
 }
 GUIDES = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs/guides").glob("*.md"))
-DOCUMENTS = ["README.md", "CONTRIBUTING.md", "docs/index.md", *CARDS.values(), *GUIDES]
+MATHS = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs/maths").glob("*.md"))
+DOCUMENTS = ["README.md", "CONTRIBUTING.md", "docs/index.md", *CARDS.values(), *GUIDES, *MATHS]
 VERB = r"(?:^|[\s'`/])spectralvision(?:\.cli)? ((?:%s)\b[^`'<>|&;#\n]*)"
 VERBS = (
     "models|train|evaluate|predict|convert|export|benchmark|analyze|compare|demo|token-labels|push"
@@ -134,6 +135,17 @@ def _own_mixer(names):
     assert model(torch.rand(1, 3, 64, 64)).shape == (1, 10)
 
 
+def _ring_filter(names):
+    x = torch.randn(2, 3, 9, 12)
+    torch.testing.assert_close(names["RingFilter"](3)(x), x)
+    model = names["model"]
+    found = [module for module in model.modules() if isinstance(module, names["RingFilter"])]
+    assert [tuple(one.gain.shape[1:]) for one in found] == [(4,)] * 9
+    model(torch.rand(2, 3, 64, 64)).sum().backward()
+    assert all(one.gain.grad.any() for one in found)
+    export_model(ExportConfig(model="runs/ring", target="onnx", out=Path("deploy-ring")))
+
+
 def _named_mixer(names):
     found = [type(module).__name__ for module in names["model"].modules()]
     assert found.count("WaveletConvolution") == 9
@@ -180,13 +192,14 @@ def _wrapped(names):
 
 CHECKS = {
     "TrainingArguments": _wrapped,
-    "save_run": _saved,
+    'folder="runs/mine"': _saved,
     "topk": _classified,
     "vectors": _features,
     "optimizer.step()": _moved,
     "dtcwt2d(x": _mixed,
     "mixer_layer=MyMixer": _own_mixer,
     'mixer_layer="wavelet': _named_mixer,
+    "class RingFilter": _ring_filter,
     "plot_masks": _masks,
     "DTCWTInverse": _inverted,
     "affnet_et.cifar10": _bundled,
@@ -295,8 +308,7 @@ def test_the_accuracies_in_the_text_are_those_of_the_results():
 
 
 @pytest.mark.parametrize("name", CARDS)
-def test_the_card_of_a_bundled_model_is_that_of_the_script(name, monkeypatch):
-    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+def test_the_card_of_a_bundled_model_is_that_of_the_script(name):
     from benchmarks import ship_weights
 
     text = (ROOT / CARDS[name]).read_text()
