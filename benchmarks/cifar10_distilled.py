@@ -32,7 +32,7 @@ STUDENT = (
     tiny_imagenet.FIELDS
     | tiny_imagenet.DISTILLATION
     | {
-        "epochs": 30,
+        "epochs": 20,
         "min-scale": 0.5,
     }
 )
