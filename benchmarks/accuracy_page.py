@@ -1,13 +1,14 @@
-"""Write the tables of docs/guides/accuracy.md, draw accuracy.png and transfer.png in docs/images.
+"""Write the tables of docs/guides/accuracy.md and draw its pictures.
 
-The sources are accuracy.json, teacher.json, tiny_imagenet.json and transfer.json in
-benchmarks/results.
+The sources in benchmarks/results are accuracy.json, teacher.json, tiny_imagenet.json,
+transfer.json, token_labels.json and cifar10_distilled.json; the last two may be missing.
 
 python benchmarks/accuracy_page.py
 """
 
 import json
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 from pages import insert
@@ -17,8 +18,10 @@ FOLDER = ROOT / "benchmarks/results"
 RESULTS = FOLDER / "accuracy.json"
 TEACHER, TINY_IMAGENET = FOLDER / "teacher.json", FOLDER / "tiny_imagenet.json"
 TRANSFER = FOLDER / "transfer.json"
+TOKEN_LABELS, DISTILLED = FOLDER / "token_labels.json", FOLDER / "cifar10_distilled.json"
 PAGE, PICTURE = ROOT / "docs/guides/accuracy.md", ROOT / "docs/images/accuracy.png"
 TRANSFER_PICTURE = ROOT / "docs/images/transfer.png"
+TEACHING_PICTURE = ROOT / "docs/images/teaching.png"
 BEGIN, END = "<!-- benchmarks/accuracy_page.py -->\n", "<!-- end -->\n"
 DATA = ("cifar10", "flowers12")
 WAYS = {
@@ -39,6 +42,7 @@ SETS = {
     "cifar10": "CIFAR-10",
     "emoji": "emoji in nine categories",
 }
+TOKEN_WAYS = {"labels": "labels alone", "tokens": "token labels of the teacher"}
 
 
 def tables(rows: list[dict[str, Any]]) -> str:
@@ -72,7 +76,50 @@ def tables(rows: list[dict[str, Any]]) -> str:
 def page_text() -> str:
     """Return what the page has between its marks."""
     rows = json.loads(RESULTS.read_text())["rows"]
-    return "\n".join([tables(rows), tiny_imagenet_tables(), transfer_tables()])
+    parts = [tables(rows), tiny_imagenet_tables(), transfer_tables()]
+    return "\n".join([*parts, *token_label_tables(), *distilled_tables()])
+
+
+def token_label_tables() -> list[str]:
+    """Return Markdown, if there are results: a narrow SVT with and without token labels."""
+    if not TOKEN_LABELS.is_file():
+        return []
+    results = json.loads(TOKEN_LABELS.read_text())
+    epochs = results["fields"]["epochs"]
+    text = f"**Token labels: a narrow svt_h_s on Tiny ImageNet, {epochs} epochs at 64 pixels**\n\n"
+    text += "| trained with | val top-1 | spread | each seed | minutes per run |\n"
+    text += "|---|---:|---:|---|---:|\n"
+    for way, words in TOKEN_WAYS.items():
+        runs = _of_way(results, way)
+        scores = [run["val_top1"] for run in runs]
+        each = ", ".join(f"{score:.2%}" for score in scores)
+        minutes = ", ".join(f"{run['minutes']:.0f}" for run in runs)
+        spread = f"{100 * (max(scores) - min(scores)):.2f} points"
+        text += f"| {words} | {mean(scores):.2%} | {spread} | {each} | {minutes} |\n"
+    return [text]
+
+
+def _of_way(results: dict[str, Any], way: str) -> list[dict[str, Any]]:
+    return [run for name, run in results["runs"].items() if name.partition("-")[0] == way]
+
+
+def distilled_tables() -> list[str]:
+    """Return Markdown, if there are results: affnet_et on CIFAR-10 with a teacher's help."""
+    if not DISTILLED.is_file():
+        return []
+    results = json.loads(DISTILLED.read_text())
+    rows = {"EfficientNet-Lite2 (the teacher), fine-tuned": results["teacher"]}
+    rows |= {f"affnet_et, {STARTS[start]}": one for start, one in results["students"].items()}
+    text = "**CIFAR-10 with the help of a teacher that was trained on ImageNet**\n\n"
+    text += "| model | epochs | input | val top-1 | test top-1 | minutes |\n"
+    text += "|---|---:|---:|---:|---:|---:|\n"
+    for number, (name, one) in enumerate(rows.items()):
+        fields = results["fields"]["student" if number else "teacher"]
+        text += (
+            f"| {name} | {len(one['curve'])} | {fields['input-size']} | {one['val_top1']:.2%} | "
+            f"{one['test_top1']:.2%} | {one['minutes']:.0f} |\n"
+        )
+    return [text]
 
 
 def transfer_tables() -> str:
@@ -133,7 +180,6 @@ def _chosen(top1: float, chosen: bool) -> str:
 def draw(rows: list[dict[str, Any]]) -> None:
     """Draw val top-1 after each epoch, one line per seed."""
     from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator, PercentFormatter
 
     figure = Figure(figsize=(13, 4), layout="constrained")
     *panels, last = figure.subplots(1, len(DATA) + 1)
@@ -148,44 +194,65 @@ def draw(rows: list[dict[str, Any]]) -> None:
             *((before + one["epoch"], one["val_top1"]) for one in run["curve"]), strict=True
         )
         last.plot(epochs, scores, label=label)
-    last.set(title="Tiny ImageNet", xlabel="epoch", ylabel="val top-1", ylim=(0, None))
     for axes, data in zip(panels, DATA, strict=True):
         for number, row in enumerate(row for row in rows if row["data"] == data):
             for run in row["runs"]:
                 label = row["model"] if run is row["runs"][0] else None
-                epochs, scores = zip(
-                    *((point["epoch"], point["val_top1"]) for point in run["curve"]), strict=True
-                )
-                axes.plot(epochs, scores, color=f"C{number}", label=label)
-        axes.set(title=data, xlabel="epoch", ylabel="val top-1", ylim=(None, 1))
-    for axes in (*panels, last):
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.yaxis.set_major_formatter(PercentFormatter(1))
-        axes.grid(alpha=0.3)
-        axes.legend(frameon=False, loc="lower right")
+                _plot(axes, run, f"C{number}", label)
+        _finish(axes, data)
+    _finish(last, "Tiny ImageNet")
     figure.savefig(PICTURE, dpi=110)
 
 
 def draw_transfer() -> None:
     """Draw val top-1 after each epoch on each set, one line per seed."""
     from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator, PercentFormatter
 
     starts = json.loads(TRANSFER.read_text())["starts"]
     figure = Figure(figsize=(5 * len(starts) + 0.5, 4), layout="constrained")
     panels = figure.subplots(1, len(starts), squeeze=False)[0]
     for axes, (data, ways) in zip(panels, starts.items(), strict=True):
-        for number, (start, one) in enumerate(ways.items()):
+        for start, one in ways.items():
+            color = f"C{list(STARTS).index(start)}"
             for run in one["runs"]:
-                label = STARTS[start] if run is one["runs"][0] else None
-                points = [(point["epoch"], point["val_top1"]) for point in run["curve"]]
-                axes.plot(*zip(*points, strict=True), color=f"C{number}", label=label)
-        axes.set(title=SETS[data], xlabel="epoch", ylabel="val top-1", ylim=(None, 1))
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.yaxis.set_major_formatter(PercentFormatter(1))
-        axes.grid(alpha=0.3)
-        axes.legend(frameon=False, loc="lower right")
+                _plot(axes, run, color, STARTS[start] if run is one["runs"][0] else None)
+        _finish(axes, SETS[data])
     figure.savefig(TRANSFER_PICTURE, dpi=110)
+
+
+def draw_teaching() -> None:
+    """Draw val top-1 after each epoch, with and without token labels, and on CIFAR-10."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    results = json.loads(TOKEN_LABELS.read_text())
+    for number, (way, words) in enumerate(TOKEN_WAYS.items()):
+        for index, run in enumerate(_of_way(results, way)):
+            _plot(left, run, f"C{number}", None if index else words)
+    _finish(left, "narrow svt_h_s on Tiny ImageNet")
+    if DISTILLED.is_file():
+        results = json.loads(DISTILLED.read_text())
+        for number, (start, run) in enumerate(results["students"].items()):
+            _plot(right, run, f"C{number}", f"affnet_et, {STARTS[start]}")
+        right.axhline(results["teacher"]["val_top1"], color="gray", linestyle=":", label="teacher")
+    _finish(right, "CIFAR-10 with a teacher")
+    figure.savefig(TEACHING_PICTURE, dpi=110)
+
+
+def _plot(axes: Any, run: dict[str, Any], color: str, label: str | None) -> None:
+    points = [(point["epoch"], point["val_top1"]) for point in run["curve"]]
+    axes.plot(*zip(*points, strict=True), color=color, label=label)
+
+
+def _finish(axes: Any, title: str) -> None:
+    from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+    axes.set(title=title, xlabel="epoch", ylabel="val top-1")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.yaxis.set_major_formatter(PercentFormatter(1))
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False, loc="lower right")
 
 
 def main() -> None:
@@ -193,6 +260,8 @@ def main() -> None:
     insert(PAGE, BEGIN, END, page_text())
     draw(rows)
     draw_transfer()
+    if TOKEN_LABELS.is_file():
+        draw_teaching()
 
 
 if __name__ == "__main__":
