@@ -28,7 +28,8 @@ from spectralvision.runs import read_json, write_json
 OUT = Path(__file__).parent / "results/token_labels.json"
 WAYS = ("labels", "tokens")
 SEEDS = (0, 1)
-MODEL = {"dims": (24, 48, 96, 128), "depths": (1, 1, 2, 1)}
+MODEL = {"dims": (24, 48, 96, 128), "depths": (1, 1, 2, 1), "output_stride": 16}
+"""With this stride there are 4 x 4 tokens, as many as positions in the maps."""
 FIELDS = tiny_imagenet.FIELDS | {"epochs": 10, "lr": 2e-3}
 
 
