@@ -94,7 +94,7 @@ def token_label_tables() -> list[str]:
         scores = [run["val_top1"] for run in runs]
         each = ", ".join(f"{score:.2%}" for score in scores)
         minutes = ", ".join(f"{run['minutes']:.0f}" for run in runs)
-        spread = f"{100 * (max(scores) - min(scores)):.2f} points"
+        spread = f"{100 * (max(scores) - min(scores)):.2f} points" if len(scores) > 1 else "-"
         text += f"| {words} | {mean(scores):.2%} | {spread} | {each} | {minutes} |\n"
     return [text]
 
@@ -224,19 +224,21 @@ def draw_teaching() -> None:
     """Draw val top-1 after each epoch, with and without token labels, and on CIFAR-10."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(10, 4), layout="constrained")
-    left, right = figure.subplots(1, 2)
+    has_students = DISTILLED.is_file()
+    figure = Figure(figsize=(10 if has_students else 5.5, 4), layout="constrained")
+    panels = figure.subplots(1, 1 + has_students, squeeze=False)[0]
     results = json.loads(TOKEN_LABELS.read_text())
     for number, (way, words) in enumerate(TOKEN_WAYS.items()):
         for index, run in enumerate(_of_way(results, way)):
-            _plot(left, run, f"C{number}", None if index else words)
-    _finish(left, "narrow svt_h_s on Tiny ImageNet")
-    if DISTILLED.is_file():
+            _plot(panels[0], run, f"C{number}", None if index else words)
+    _finish(panels[0], "narrow svt_h_s on Tiny ImageNet")
+    if has_students:
         results = json.loads(DISTILLED.read_text())
         for number, (start, run) in enumerate(results["students"].items()):
-            _plot(right, run, f"C{number}", f"affnet_et, {STARTS[start]}")
-        right.axhline(results["teacher"]["val_top1"], color="gray", linestyle=":", label="teacher")
-    _finish(right, "CIFAR-10 with a teacher")
+            _plot(panels[1], run, f"C{number}", f"affnet_et, {STARTS[start]}")
+        label = "the teacher"
+        panels[1].axhline(results["teacher"]["val_top1"], color="gray", ls=":", label=label)
+        _finish(panels[1], "CIFAR-10 with a teacher")
     figure.savefig(TEACHING_PICTURE, dpi=110)
 
 
