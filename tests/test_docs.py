@@ -67,7 +67,7 @@ def folder(tmp_path_factory):
     for run in ("runs/photos-affnet_et", "runs/photos", "RUN"):
         (root / run).mkdir(parents=True, exist_ok=True)
         write_json(root / run / "run.json", describe_config(ClassificationConfig(data="photos")))
-    dense = {"STREETS": SegmentationConfig, "PHOTOS": DetectionConfig}
+    dense = {"streets": SegmentationConfig, "objects": DetectionConfig}
     for data, kind in dense.items():
         run = root / f"runs/{data}-affnet_t"
         run.mkdir()
