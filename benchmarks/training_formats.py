@@ -30,7 +30,7 @@ FORMATS = {
     "bfloat16, contiguous": (True, torch.contiguous_format),
     "bfloat16, channels last": (True, torch.channels_last),
 }
-ROUNDS = 5
+ROUNDS = 4
 
 
 def build_step(
