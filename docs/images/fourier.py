@@ -1,14 +1,12 @@
 """Plot docs/images/fourier.png: an image, its spectrum, and what low and high frequencies hold."""
 
-import tempfile
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from PIL import Image
+from drawn import SHIP, drawn_map
 
-from spectralvision.demo.examples import write_examples
 from spectralvision.ops import irfft2, rfft2
 
 RADIUS = 12
@@ -16,9 +14,7 @@ RADIUS = 12
 
 def main() -> None:
     # 1. Transform a drawn image, and split its spectrum by the distance from zero frequency
-    with tempfile.TemporaryDirectory() as folder:
-        image = np.asarray(Image.open(write_examples(Path(folder))[0]).convert("L")) / 255
-    x = torch.from_numpy(image)[None, None].float()
+    x = drawn_map(SHIP)
     re, im = rfft2(x)
     height, width = x.shape[-2:]
     u, v = np.fft.fftfreq(height) * height, np.arange(width // 2 + 1)
@@ -29,7 +25,7 @@ def main() -> None:
     # 2. Show them
     amplitude = torch.fft.fftshift(torch.log10(re.hypot(im) + 1e-3)[0, 0], dim=0)
     figure, axes = plt.subplots(1, 4, figsize=(12.5, 3.3), layout="constrained")
-    axes[0].imshow(image, cmap="gray")
+    axes[0].imshow(x[0, 0], cmap="gray")
     axes[0].set_title("image x")
     half = axes[1].imshow(
         amplitude, cmap="magma", aspect="equal", extent=(0, width // 2, height // 2, -height // 2)

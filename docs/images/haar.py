@@ -1,14 +1,10 @@
 """Plot docs/images/haar.png: an image, its Haar bands, and those of their lowpass."""
 
-import tempfile
 from pathlib import Path
 
 import matplotlib.pyplot as plt
-import numpy as np
-import torch
-from PIL import Image
+from drawn import FLOWER, drawn_map
 
-from spectralvision.demo.examples import write_examples
 from spectralvision.ops.haar import haar2d
 
 NAMES = ("low", "horizontal", "vertical", "diagonal")
@@ -16,15 +12,13 @@ NAMES = ("low", "horizontal", "vertical", "diagonal")
 
 def main() -> None:
     # 1. Two levels of the transform of a drawn image
-    with tempfile.TemporaryDirectory() as folder:
-        image = np.asarray(Image.open(write_examples(Path(folder))[1]).convert("L")) / 255
-    x = torch.from_numpy(image)[None, None].float()
+    x = drawn_map(FLOWER)
     first = haar2d(x)
     second = haar2d(first[:, :, 0])
 
     # 2. Show the image and the bands of both levels
     figure, axes = plt.subplots(1, 9, figsize=(15, 2.2), layout="constrained")
-    axes[0].imshow(image, cmap="gray")
+    axes[0].imshow(x[0, 0], cmap="gray")
     axes[0].set_title("image")
     for level, bands in ((1, first), (2, second)):
         for index, name in enumerate(NAMES):

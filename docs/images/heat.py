@@ -1,14 +1,11 @@
 """Plot docs/images/heat.png: cosine modes of a plate, and an image as its temperature in time."""
 
-import tempfile
 from pathlib import Path
 
 import matplotlib.pyplot as plt
-import numpy as np
 import torch
-from PIL import Image
+from drawn import SHIP, drawn_map
 
-from spectralvision.demo.examples import write_examples
 from spectralvision.ops import dct2, idct2
 
 MODES = 4
@@ -28,9 +25,7 @@ def main() -> None:
     sheet[:, :SIDE, :, :SIDE] = modes.permute(0, 2, 1, 3)
 
     # 2. An image after some time
-    with tempfile.TemporaryDirectory() as folder:
-        image = np.asarray(Image.open(write_examples(Path(folder))[0]).convert("L")) / 255
-    x = torch.from_numpy(image)[None, None].float()
+    x = drawn_map(SHIP)
     height, width = x.shape[-2:]
     n, m = torch.arange(height)[:, None] / height, torch.arange(width) / width
     decay = torch.exp(-(torch.pi**2) * (n**2 + m**2))  # (3)

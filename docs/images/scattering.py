@@ -1,22 +1,20 @@
 """Plot docs/images/scattering.png: the parts that a scattering mixer treats separately."""
 
-import tempfile
 from pathlib import Path
 
 import matplotlib.pyplot as plt
-import numpy as np
 import torch
-from PIL import Image
+from drawn import ZONE_PLATE, drawn_map
 
-from spectralvision.demo.examples import write_examples
 from spectralvision.ops import Pyramid, dtcwt2d, idtcwt2d
+
+SIDE_PIXELS, GAP_PIXELS, TITLE_PIXELS = 256, 10, 30
+DPI = 100
 
 
 def main() -> None:
     # 1. Split a drawn image into lowpass and bands
-    with tempfile.TemporaryDirectory() as folder:
-        image = np.asarray(Image.open(write_examples(Path(folder))[2]).convert("L")) / 255
-    x = torch.from_numpy(image)[None, None].float()
+    x = drawn_map(ZONE_PLATE)
     low, ((re, im),) = dtcwt2d(x)
 
     # 2. What each part gives back alone; the inverse is linear, so they add up to the image
@@ -35,13 +33,17 @@ def main() -> None:
     }
 
     # 3. Show them
-    figure, axes = plt.subplots(1, 6, figsize=(14, 2.7), layout="constrained")
-    for panel, (title, part) in zip(axes, parts.items(), strict=True):
+    # One pixel for each sample, as resampling would draw rings of its own
+    width, height = len(parts) * (SIDE_PIXELS + GAP_PIXELS), SIDE_PIXELS + TITLE_PIXELS
+    figure = plt.figure(figsize=(width / DPI, height / DPI))
+    for number, (title, part) in enumerate(parts.items()):
+        left = number * (SIDE_PIXELS + GAP_PIXELS) / width
+        panel = figure.add_axes((left, 0, SIDE_PIXELS / width, SIDE_PIXELS / height))
         limit = {"vmin": -0.3, "vmax": 0.3} if "bands" in title else {"vmin": 0, "vmax": 1}
-        panel.imshow(part, cmap="gray", **limit)
+        panel.imshow(part, cmap="gray", interpolation="nearest", **limit)
         panel.set_title(title, fontsize=11)
         panel.set_axis_off()
-    figure.savefig(Path(__file__).with_suffix(".png"), dpi=90)
+    figure.savefig(Path(__file__).with_suffix(".png"), dpi=DPI)
 
 
 if __name__ == "__main__":
