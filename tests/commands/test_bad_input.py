@@ -385,7 +385,9 @@ def test_bad_images_among_good_are_left_out_counted_and_named(tmp_path, capsys):
     found = {Path(one["image"]).name: one["reason"] for one in data["skipped"]}
     assert set(found) == {*BAD, "torn.png"}
     assert all(reason in found[name] and found[name] for name, (_, reason) in BAD.items())
-    assert data["in_train_and_val"] == [{"train": "red/2.png", "val": "red/twin.png"}]
+    assert data["in_two_splits"] == [
+        {"splits": ["train", "val"], "images": ["red/2.png", "red/twin.png"]}
+    ]
 
 
 def test_few_and_uneven_images_are_said(tmp_path, capsys):

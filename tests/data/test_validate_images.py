@@ -37,10 +37,27 @@ def test_unreadable_images_are_excluded_and_duplicates_reported(folder):
     expected = [("train", "blue/2.png"), ("train", "red/1.png"), ("val", "green/10.png")]
     assert found == expected
     assert [one.reason for one in unreadable][::2] == ["an empty file", "no image format"]
-    assert [(one.train, one.val) for one in duplicates] == [("red/0.png", "green/copy.png")]
+    assert [(one.splits, one.images) for one in duplicates] == [
+        (("train", "val"), ("red/0.png", "green/copy.png"))
+    ]
     assert {name: len(images) for name, images in data.splits.items()} == {"train": 10, "val": 6}
     names = {images.name(i) for images in data.splits.values() for i in range(len(images))}
     assert not names & {"blue/2.png", "red/1.png", "green/10.png"}
+
+
+def test_test_is_compared_with_train_and_val_but_not_decoded(folder):
+    image_folder(folder / "test", 2, first=20)
+    for split, name in (("train", "red/0.png"), ("val", "blue/11.png")):
+        content = (folder / split / name).read_bytes()
+        (folder / "test" / "red" / f"{split}.png").write_bytes(content)
+    (folder / "test" / "green" / "20.png").write_bytes(b"text")
+    data, unreadable, duplicates = validate_images(open_data(str(folder)))
+    assert unreadable == []
+    assert len(data.splits["test"]) == 8
+    assert [(one.splits, one.images) for one in duplicates] == [
+        (("train", "test"), ("red/0.png", "red/train.png")),
+        (("val", "test"), ("blue/11.png", "red/val.png")),
+    ]
 
 
 def test_a_split_or_class_without_readable_images_is_an_error(folder):

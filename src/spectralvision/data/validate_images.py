@@ -4,7 +4,8 @@ Guarantee: before the first update every image file of train and val has been de
 byte. A file that cannot be decoded, is truncated, empty or too large is excluded from its split and
 reported. This takes at most as long as reading the images of one epoch; for JPEG about a quarter of
 that. A file that breaks later ends the run with an error that names it. Damage that the decoder
-does not detect is not found. Streams and images in memory are not validated.
+does not detect is not found. Files of test are read, to find those that are also in train or val,
+but not decoded. Streams and images in memory are not validated.
 """
 
 import hashlib
@@ -13,6 +14,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import combinations
 from typing import TypeAlias
 
 import numpy as np
@@ -41,16 +43,16 @@ class UnreadableImage:
 
 @dataclass(frozen=True)
 class DuplicateImage:
-    """An image of train with the same file content as an image of val."""
+    """Two images of different splits with the same file content."""
 
-    train: str
-    val: str
+    splits: tuple[str, str]
+    images: tuple[str, str]
 
 
 def validate_images(
     data: Data, progress: Track | None = None
 ) -> tuple[Data, list[UnreadableImage], list[DuplicateImage]]:
-    """Decode all images of train and val once.
+    """Decode all images of train and val once, and compare them with those of test.
 
     Args:
         data: A data set with train and val.
@@ -58,15 +60,15 @@ def validate_images(
             images; returns an iterable over the same items. Default: no progress.
 
     Returns:
-        The data without unreadable images, the unreadable images, and the images that are in both
-        splits.
+        The data without unreadable images of train and val, these images, and the images that are
+        in two splits.
 
     Raises:
         UserError: No readable image is left in val or train, or of a class in train where images
             have one.
     """
     unreadable: list[UnreadableImage] = []
-    digests: dict[str, dict[bytes, str]] = {"train": {}, "val": {}}
+    digests: dict[str, dict[bytes, str]] = {"train": {}, "val": {}, "test": {}}
     splits = dict(data.splits)
     for split in ("train", "val"):
         images = splits[split]
@@ -77,7 +79,9 @@ def validate_images(
         readable: list[int] = []
         with warnings.catch_warnings():  # here and not in the threads, as it applies to all of them
             warnings.simplefilter("ignore")  # as in `open_image`
-            for index, (digest, problem) in enumerate(_validate_files(images, split, progress)):
+            for index, (digest, problem) in enumerate(
+                _read_files(images, split, progress, decode=True)
+            ):
                 if problem is not None:
                     unreadable.append(UnreadableImage(split, images.name(index), problem))
                     continue
@@ -90,44 +94,51 @@ def validate_images(
         if len(readable) < len(images):
             splits[split] = Subset(images, readable)
 
-    # 3. Find images that are in both splits
+    # 3. Find images that are in two splits
+    test = splits.get("test")
+    if test is not None and not isinstance(test, Stream | SyntheticImages):
+        for index, (digest, _) in enumerate(_read_files(test, "test", progress, decode=False)):
+            if digest is not None:
+                digests["test"].setdefault(digest, test.name(index))
     duplicates = [
-        DuplicateImage(digests["train"][digest], name)
-        for digest, name in digests["val"].items()
-        if digest in digests["train"]
+        DuplicateImage((first, second), (digests[first][digest], name))
+        for first, second in combinations(digests, 2)
+        for digest, name in digests[second].items()
+        if digest in digests[first]
     ]
     return replace(data, splits=splits), unreadable, duplicates
 
 
-def _validate_files(
-    images: Images, split: str, progress: Track | None
+def _read_files(
+    images: Images, split: str, progress: Track | None, decode: bool
 ) -> Iterator[tuple[bytes | None, str | None]]:
-    """Yield (digest of the file, why it cannot be decoded) of each image in order."""
+    """Yield (digest of the file, why it cannot be read or decoded) of each image in order."""
     numbers: Iterable[int] = range(len(images))
     if progress is not None:
         numbers = progress(numbers, f"Reading {split} images", len(images))
-    for _, result in zip(numbers, _validate_in_threads(images), strict=True):
+    for _, result in zip(numbers, _read_in_threads(images, decode), strict=True):
         yield result
 
 
-def _validate_in_threads(images: Images) -> Iterator[tuple[bytes | None, str | None]]:
-    def validate(index: int) -> tuple[bytes | None, str | None]:
-        return _validate_file(images, index)
+def _read_in_threads(images: Images, decode: bool) -> Iterator[tuple[bytes | None, str | None]]:
+    def read(index: int) -> tuple[bytes | None, str | None]:
+        return _read_file(images, index, decode)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoders release Python's lock
         for start in range(0, len(images), IMAGES_IN_FLIGHT):
             stop = min(start + IMAGES_IN_FLIGHT, len(images))
-            yield from pool.map(validate, range(start, stop))
+            yield from pool.map(read, range(start, stop))
 
 
-def _validate_file(images: Images, index: int) -> tuple[bytes | None, str | None]:
+def _read_file(images: Images, index: int, decode: bool) -> tuple[bytes | None, str | None]:
     try:
         content = images.encoded(index)
     except Exception as error:  # a missing file, a failing disk, an error of a third-party reader
         return None, describe_error(error)
     if content is None:
         return None, None
-    return hashlib.blake2b(content, digest_size=16).digest(), problem_of(content)
+    digest = hashlib.blake2b(content, digest_size=16).digest()
+    return digest, problem_of(content) if decode else None
 
 
 def _require_readable_images(

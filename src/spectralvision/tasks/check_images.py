@@ -1,6 +1,7 @@
 """Check the images of a data set, and describe what is left out, as all tasks do."""
 
 from dataclasses import asdict, replace
+from itertools import groupby
 
 from spectralvision.data.annotation_problems import describe_annotation_problems
 from spectralvision.data.mask_pairs import describe_unpaired
@@ -18,11 +19,11 @@ def describe_left_out(data: Data) -> list[str]:
 def check_images(data: Data, metric: str) -> tuple[Data, list[str]]:
     """Return the data with what can be read of train and val, and notes for the user.
 
-    The notes name the images that are left out, and those that are in both splits.
+    The notes name the images that are left out, and those that are in two of the splits.
 
     Args:
         data: The data set.
-        metric: What images in both splits make too high, for the note.
+        metric: What images in two splits make too high, for the note.
 
     Raises:
         UserError: Nothing is left to train on or to validate on.
@@ -32,14 +33,14 @@ def check_images(data: Data, metric: str) -> tuple[Data, list[str]]:
     if unreadable:
         names = join_names([f"{one.image} ({one.reason})" for one in unreadable], width=None)
         notes.append(f"skip   {pluralize(len(unreadable), 'image')} that cannot be read: {names}")
-    if duplicates:
-        pairs = join_names([f"{one.train} = {one.val}" for one in duplicates], width=None)
+    for (first, second), found in groupby(duplicates, lambda one: one.splits):
+        pairs = [" = ".join(one.images) for one in found]
         notes.append(
-            f"note   {pluralize(len(duplicates), 'image')} of val also in train, which makes "
-            f"{metric} too high: {pairs}"
+            f"note   {pluralize(len(pairs), 'image')} of {second} also in {first}, which makes "
+            f"{second} {metric} too high: {join_names(pairs, width=None)}"
         )
     facts = {
         "skipped": [asdict(one) for one in unreadable],
-        "in_train_and_val": [asdict(one) for one in duplicates],
+        "in_two_splits": [asdict(one) for one in duplicates],
     }
     return replace(data, facts=data.facts | facts), notes

@@ -31,7 +31,7 @@ def check_data(data: Data, config: ClassificationConfig) -> tuple[Data, list[str
         raise UserError(
             f"{data.name} has one class ({data.classes[0]}), but at least two classes are required."
         )
-    data, problems = check_images(data, "val top-1")
+    data, problems = check_images(data, "top-1")
     notes = [*describe_left_out_data(data), *problems]
     notes += describe_balance(data, config.loss.class_weights != 0)
     if config.label_maps is not None:

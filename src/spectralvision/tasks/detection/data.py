@@ -50,7 +50,7 @@ def check_data(data: Data, config: DetectionConfig) -> tuple[Data, list[str]]:
             f"--num-classes {config.num_classes}."
         )
     notes = describe_left_out(data)
-    data, problems = check_images(data, "val AP")
+    data, problems = check_images(data, "AP")
     notes += problems
     for split in ("train", "val"):
         notes += _describe_objects(data, split, config.has_masks)

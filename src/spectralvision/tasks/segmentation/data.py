@@ -30,7 +30,7 @@ def check_data(data: Data) -> tuple[Data, list[str]]:
             f"{data.name} has one class ({data.classes[0]}), but at least two classes are required."
         )
     notes = describe_left_out(data)
-    data, problems = check_images(data, "val mIoU")
+    data, problems = check_images(data, "mIoU")
     data, bad_masks, pixels = validate_masks(data, track)
     notes += problems
     if bad_masks:
