@@ -1,6 +1,7 @@
 """`spectralvision analyze`: the page, its pictures and numbers, and what it rejects."""
 
 import json
+import re
 from html.parser import HTMLParser
 
 import pytest
@@ -9,6 +10,7 @@ from PIL import Image
 
 from spectralvision.cli import main
 from spectralvision.report import analysis_report
+from spectralvision.report.analysis_page import Chapter
 from tests.helpers.pictures import image_folder
 from tests.helpers.run_folders import make_run
 
@@ -94,6 +96,35 @@ def test_images_and_chapters(run, photos, tmp_path, capsys):
         "images   2 of 12 image files",
     ]
     assert json.loads((out / "analysis.json").read_text())["frequencies"]["is_agreement"]
+
+
+def test_one_image(photos, tmp_path, capsys):
+    """What varies by image is left out, and said to be; the JSON file is one by the standard."""
+    out = tmp_path / "report"
+    words = ("--model", "affnet_et.tiny_imagenet", "--images", photos / "red" / "0.png")
+    code, text, _ = call(capsys, *words, "--out", out, "--chapters", "filters", "loss")
+    assert code == 0
+    assert text.splitlines()[2] == (
+        "filters  At least two images are needed to measure how much the masks vary by image."
+    )
+    assert not list(out.glob("images-*.png"))
+    page = (out / "analysis.html").read_text()
+    assert "nan" not in re.sub(r"base64,[^\"]*", "", page)
+
+    def reject(constant):
+        raise AssertionError(constant)
+
+    numbers = json.loads((out / "analysis.json").read_text(), parse_constant=reject)
+    assert numbers["filters"]["adaptivity"] is None
+    assert len(numbers["filters"]["zeroed"]) == 9
+
+
+def test_numbers_that_are_not_finite_become_null():
+    numbers = {"loss": [1.0, float("inf")], "by_layer": {"a": float("nan"), "b": (2, "c")}}
+    assert Chapter("id", "Title", "", numbers=numbers).numbers == {
+        "loss": [1.0, None],
+        "by_layer": {"a": None, "b": [2, "c"]},
+    }
 
 
 def test_a_model_without_weights_and_images(tmp_path, capsys, monkeypatch):

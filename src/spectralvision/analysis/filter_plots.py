@@ -109,24 +109,33 @@ def plot_masks_of_images(
 
 
 def plot_adaptivity(layers: Mapping[str, FilterMasks]) -> "Figure":
-    """Draw for each layer how much of the masks varies by image, and how much is set to 0."""
-    names = list(layers)
-    figure = new_figure(2 * 4.6, 0.34 * len(names) + 1.5)
-    left, right = figure.subplots(1, 2, sharey=True)
-    places = np.arange(len(names))
+    """Draw for each layer how much of the masks varies by image, and how much is set to 0.
+
+    The first part is left out for masks of one image.
+    """
+    names, places = list(layers), np.arange(len(layers))
+    parts = ["varying", "zeroed"] if len(next(iter(layers.values())).mask) > 1 else ["zeroed"]
+    figure = new_figure(4.6 * len(parts) + (0 if len(parts) > 1 else 2), 0.34 * len(names) + 1.5)
+    axes = dict(
+        zip(parts, figure.subplots(1, len(parts), sharey=True, squeeze=False)[0], strict=True)
+    )
     for place, masks in zip(places, layers.values(), strict=True):
-        by_channel = masks.adaptivity()
-        by_channel = by_channel[by_channel.isfinite()]
-        left.barh(place, 100 * masks.mean_adaptivity(), color="C0", height=0.6)
-        left.plot(100 * by_channel, np.full(len(by_channel), place), "|", color="black", alpha=0.35)
-        right.barh(place, 100 * float(masks.zeroed.mean()), color="C1", height=0.6)
-    left.set_yticks(places, names)
-    left.invert_yaxis()
-    title = "How much the masks vary by image"
-    style_axes(left, "energy of the masks that varies by image, % (ticks: channels)", "", title)
-    style_axes(right, "real and imaginary parts, %", "", "What the softshrink sets to 0")
-    for axes in (left, right):
-        axes.set_xlim(left=0)
+        if "varying" in axes:
+            by_channel = masks.adaptivity()
+            by_channel = by_channel[by_channel.isfinite()]
+            height = np.full(len(by_channel), place)
+            axes["varying"].barh(place, 100 * masks.mean_adaptivity(), color="C0", height=0.6)
+            axes["varying"].plot(100 * by_channel, height, "|", color="black", alpha=0.35)
+        axes["zeroed"].barh(place, 100 * float(masks.zeroed.mean()), color="C1", height=0.6)
+    if "varying" in axes:
+        label = "energy of the masks that varies by image, % (ticks: channels)"
+        style_axes(axes["varying"], label, "", "How much the masks vary by image")
+    label = "real and imaginary parts, %"
+    style_axes(axes["zeroed"], label, "", "What the softshrink sets to 0")
+    axes[parts[0]].set_yticks(places, names)
+    axes[parts[0]].invert_yaxis()
+    for one in axes.values():
+        one.set_xlim(left=0)
     return figure
 
 

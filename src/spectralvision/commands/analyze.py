@@ -59,6 +59,7 @@ class Analyze(Command[AnalyzeOptions]):
 
     def show(self, result: dict[str, Any]) -> None:
         """Print what was written, and the most important numbers."""
+        from spectralvision.report.analysis_mixers import ONE_IMAGE
         from spectralvision.report.analysis_page import PAGE
         from spectralvision.report.analysis_report import format_fraction
 
@@ -72,11 +73,12 @@ class Analyze(Command[AnalyzeOptions]):
                 f"({costs['module_macs'] / 1e9:.3f} G in convolutions and linear layers)"
             )
         if filters := chapters.get("filters"):
-            values = filters["adaptivity"].values()
-            print(
-                f"filters  {min(values):.1%} to {max(values):.1%} of the masks' energy varies by "
-                "image"
-            )
+            values = [one for one in (filters["adaptivity"] or {}).values() if one is not None]
+            if values:
+                least, most = min(values), max(values)
+                print(f"filters  {least:.1%} to {most:.1%} of the masks' energy varies by image")
+            elif filters["adaptivity"] is None:
+                print(f"filters  {ONE_IMAGE}")
         if areas := chapters.get("features", {}).get("areas"):
             share = format_fraction(areas["0.5"])
             print(f"sees     {share} of the image hold half of the receptive field")

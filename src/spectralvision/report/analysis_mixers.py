@@ -15,6 +15,7 @@ MAX_LAYERS = 3
 """Layers of a kind that get pictures of their own."""
 MIN_SIDE = 32
 """Of images whose wavelets are taken over four levels."""
+ONE_IMAGE = "At least two images are needed to measure how much the masks vary by image."
 KINDS = (AdaptiveFrequencyFilter, ScatteringMixer)
 """Mixers with pictures."""
 
@@ -28,13 +29,15 @@ def analyze_filters(subject: Subject, layers: Sequence[str]) -> Chapter:
     recorded = record_inputs(subject.run, mixers)
     masks = {name: filter_masks(mixers[name], x) for name, x in recorded.items()}
     pictures = [subject.picture(index) for index in range(min(4, len(subject.images)))]
-    found = [
-        Picture(
-            "filters", "How adaptive the filters are", filter_plots.plot_adaptivity(masks),
-            "Left: the energy of the masks that is not in their mean over the images. 0 % would be "
-            "a filter that is the same for every image. Right: the softshrink's share of zeros.",
-        )
-    ]  # fmt: skip
+    several = len(subject.images) > 1
+    caption = (
+        "Left: the energy of the masks that is not in their mean over the images. 0 % would be "
+        "a filter that is the same for every image. Right: the softshrink's share of zeros."
+        if several
+        else f"The softshrink's share of zeros. {ONE_IMAGE}"
+    )
+    picture = filter_plots.plot_adaptivity(masks)
+    found = [Picture("filters", "How adaptive the filters are", picture, caption)]
     for name in [one for one in layers if one in masks] or spread(list(masks), MAX_LAYERS):
         label = name.replace(".", "-")
         found += [
@@ -50,13 +53,16 @@ def analyze_filters(subject: Subject, layers: Sequence[str]) -> Chapter:
                 filter_plots.plot_groups(masks[name]),
                 "The channels of a group share the matrices that compute the mask.",
             ),
-            Picture(
-                f"images-{label}", f"{name}: what changes from image to image",
-                filter_plots.plot_masks_of_images(masks[name], pictures),
-                "Mean amplitude over channels, compared with its mean over all images: red "
-                "frequencies are amplified more than usual for this image, blue ones less.",
-            ),
         ]  # fmt: skip
+        if several:
+            found.append(
+                Picture(
+                    f"images-{label}", f"{name}: what changes from image to image",
+                    filter_plots.plot_masks_of_images(masks[name], pictures),
+                    "Mean amplitude over channels, compared with its mean over all images: red "
+                    "frequencies are amplified more than usual for this image, blue ones less.",
+                )
+            )  # fmt: skip
     adaptivity = {name: one.mean_adaptivity() for name, one in masks.items()}
     zeroed = {name: float(one.zeroed.mean()) for name, one in masks.items()}
     return Chapter(
@@ -65,7 +71,7 @@ def analyze_filters(subject: Subject, layers: Sequence[str]) -> Chapter:
         "Each filter multiplies the spectrum of its input by a mask that it computes from this "
         "spectrum, which is a convolution with a kernel as large as the map.",
         found,
-        numbers={"adaptivity": adaptivity, "zeroed": zeroed},
+        numbers={"adaptivity": adaptivity if several else None, "zeroed": zeroed},
     )
 
 

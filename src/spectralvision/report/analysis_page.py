@@ -2,6 +2,7 @@
 
 import base64
 import io
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,7 +31,10 @@ class Picture:
 
 @dataclass(frozen=True)
 class Chapter:
-    """A part of the page: what it is about, tables as HTML, pictures, and the numbers as JSON."""
+    """A part of the page: what it is about, tables as HTML, pictures, and the numbers as JSON.
+
+    Numbers that are not finite become None, as JSON has none of them.
+    """
 
     id: str
     title: str
@@ -38,6 +42,9 @@ class Chapter:
     pictures: Sequence[Picture] = ()
     html: str = ""
     numbers: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "numbers", _finite(self.numbers))
 
 
 def write_analysis(
@@ -72,6 +79,15 @@ def write_pages(
         sections.append(Section(chapter.id, chapter.title, html))
     write_text(folder / page, render_page(title, subtitle, cards, sections))
     return names
+
+
+def _finite(value: Any) -> Any:
+    """Return lists and dictionaries of numbers with None for those that are not finite."""
+    if isinstance(value, dict):
+        return {name: _finite(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _render(figure: "Figure") -> bytes:

@@ -110,6 +110,7 @@ def _cards(chapter: Chapter) -> list[Card]:
             )
         ]
     if chapter.id == "filters" and numbers.get("adaptivity"):
-        mean = float(np.mean(list(numbers["adaptivity"].values())))
-        return [Card(f"{mean:.1%}", "of the masks' energy varies by image")]
+        values = [one for one in numbers["adaptivity"].values() if one is not None]
+        if values:
+            return [Card(f"{np.mean(values):.1%}", "of the masks' energy varies by image")]
     return []
