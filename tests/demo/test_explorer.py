@@ -5,6 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
+from spectralvision.analysis.frequencies import radial_frequency
 from spectralvision.cli import main
 from spectralvision.demo.examples import write_examples
 from spectralvision.demo.explorer import Explorer, keep_frequencies, open_upload
@@ -35,6 +36,7 @@ def test_a_classifier(explorer, examples):
     assert min(found.layer.size) > 300
     assert found.seconds > 0
     assert len(explorer.layers(name)) == 9
+    assert not explorer.has_orientations(name, explorer.layers(name)[0])
     other = explorer.explore(name, examples[0], layer=explorer.layers(name)[-1])
     assert np.asarray(other.layer).shape != np.asarray(found.layer).shape or not np.array_equal(
         np.asarray(other.layer), np.asarray(found.layer)
@@ -65,19 +67,33 @@ def test_removed_frequencies_change_image_and_answer(explorer, examples):
 
 
 def test_frequencies_are_kept_between_two_cutoffs():
-    columns = np.arange(64)
-    waves = [np.cos(2 * np.pi * cycles * columns / 64) for cycles in (2, 8, 24)]
-    line = (127 + 40 * sum(waves)).round().astype("uint8")
-    image = Image.fromarray(np.repeat(np.tile(line, (64, 1))[..., None], 3, axis=2))
-    assert np.abs(np.asarray(keep_frequencies(image, 0, 1.5), int) - np.asarray(image)).max() <= 1
-    kept = np.asarray(keep_frequencies(image, 0.15, 0.5), float)[0, :, 0]  # 8 of 32 cycles
-    np.testing.assert_allclose(kept, 127 + 40 * waves[1], atol=2)
+    columns = torch.arange(64)
+    waves = [torch.cos(2 * torch.pi * cycles * columns / 64) for cycles in (2, 8, 24)]
+    pixels = (0.5 + sum(waves)).expand(3, 64, 64)
+    assert keep_frequencies(pixels, 0, 1.5) is pixels
+    kept = keep_frequencies(pixels, 0.15, 0.5)  # 8 of 32 cycles
+    torch.testing.assert_close(kept, (0.5 + waves[1]).expand(3, 64, 64), atol=1e-5, rtol=0)
+
+
+def test_frequencies_are_those_of_the_input_of_the_model(explorer, tmp_path):
+    """Half of the input's Nyquist frequency, wherever that is in the upload."""
+    large = tmp_path / "large.png"
+    noise = np.random.default_rng(0).integers(0, 255, (600, 600, 3), "uint8")
+    Image.fromarray(noise).save(large)
+    model = explorer.load(explorer.names[0])
+    batch, pixels = model.prepare(open_upload(large), 0, 0.5)
+    assert batch.shape[1:] == pixels.shape == (3, *model.preprocessing["input_size"][1:])
+    energy = torch.fft.fft2(pixels.double()).abs().square().mean(dim=0)
+    outside = radial_frequency(*pixels.shape[1:]) > 0.5
+    assert float(energy[outside].sum() / energy.sum()) < 1e-10
+    assert float(energy[~outside][1:].sum() / energy.sum()) > 1e-3
 
 
 def test_scattering_layers_show_their_bands(tmp_path, examples):
     run = make_run(tmp_path / "run", "svt_h_s")
     explorer = Explorer([str(run)])
     assert len(explorer.layers(str(run))) == 7
+    assert explorer.has_orientations(str(run), explorer.layers(str(run))[0])
     pictures = [
         np.asarray(explorer.explore(str(run), examples[0], orientation=one).layer) for one in (0, 3)
     ]

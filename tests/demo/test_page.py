@@ -108,16 +108,49 @@ def test_upload_answer_and_slider(server, browser, photo):
         )  # fmt: skip
 
 
-def test_an_example_and_another_model(server, browser):
+def test_an_example_and_another_model(server, browser, tmp_path):
     with open_page(browser, server) as page:
         page.locator("button.gallery-item, .gallery button").first.click()
         wait_for_answer(page)
+        assert not page.locator("#orientation").is_visible()
         page.get_by_label("Model").click()
         page.get_by_role("option", name=re.compile("svt-run")).click()
         page.wait_for_function(
             "document.querySelector('#scores').innerText.includes('green')", timeout=WAIT
         )
         page.wait_for_selector("#layer img", timeout=WAIT)
+        page.locator("#orientation").wait_for(timeout=WAIT)
+        for name in ("seen", "answer", "layer"):
+            page.locator(f"#{name}").hover()
+            with page.expect_download(timeout=WAIT) as download:
+                page.locator(f"#{name} a[download]").first.click()
+            expected = {"seen": "input"}.get(name, name)
+            assert download.value.suggested_filename == f"spectralvision-{expected}.png"
+
+        # A text in place of the image: a message, and nothing is left of the answer
+        text = tmp_path / "notes.jpg"
+        text.write_text("no image")
+        page.get_by_label(re.compile("Remove|Clear")).first.click()
+        upload(page, text)
+        page.get_by_text("This file cannot be read as an image").first.wait_for(timeout=WAIT)
+        page.wait_for_function("!document.querySelector('#text').innerText.includes(' ms ')")
+        assert page.locator("#seen img").count() == 0
+
+
+def test_a_number_outside_of_a_slider_is_its_end(server, browser, photo):
+    with open_page(browser, server) as page:
+        upload(page, photo)
+        wait_for_answer(page)
+        before = page.inner_text("#scores")
+        number = page.locator("#highest input[type=number]")
+        for value in ("0.03", "9"):
+            number.fill(value)
+            number.press("Enter")
+            page.wait_for_function(
+                "([text, same]) => (document.querySelector('#scores').innerText === text) === same",
+                arg=[before, value == "9"], timeout=WAIT,
+            )  # fmt: skip
+        assert page.get_by_text("Error", exact=True).count() == 0
 
 
 def test_what_is_no_image_gets_a_message(server, browser, photo, tmp_path):

@@ -10,23 +10,21 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 
 from spectralvision.analysis.class_activation import draw_activation_maps
 from spectralvision.analysis.filter_plots import plot_masks
 from spectralvision.analysis.filter_spectra import filter_masks
-from spectralvision.analysis.frequencies import filter_images
+from spectralvision.analysis.frequencies import CORNER, filter_images
 from spectralvision.analysis.layers import find_layers, record_inputs
 from spectralvision.analysis.scattering_bands import wavelet_bands
 from spectralvision.analysis.wavelet_plots import plot_orientation
 from spectralvision.data.image_files import open_image
 from spectralvision.data.image_formats import readable_formats
-from spectralvision.data.images import Images
-from spectralvision.data.loaders import build_inference_loader
-from spectralvision.engine.model_io import label_titles
-from spectralvision.export.deployment import Deployable
+from spectralvision.data.transforms import denormalize
+from spectralvision.engine.model_io import data_config, label_titles
 from spectralvision.mixers import AdaptiveFrequencyFilter, ScatteringMixer
 from spectralvision.runs import UserError
-from spectralvision.tasks.analysis_subject import load_deployable
 from spectralvision.tasks.registry import task_of
 
 MAX_PIXELS = 50_000_000
@@ -45,7 +43,7 @@ class Exploration:
     """What is shown for an image.
 
     Attributes:
-        seen: The image without the removed frequencies, as the model gets it.
+        seen: The image without the removed frequencies, as the model gets it: resized and cropped.
         scores: Class -> probability, of a classifier.
         answer: Class activation, or what a model of another task finds, drawn into the image.
         layer: Masks and kernels of the chosen layer, or its bands; None without such layers.
@@ -82,7 +80,11 @@ class Explorer:
 
     def is_classifier(self, name: str) -> bool:
         """Return whether the model answers with classes of the whole image."""
-        return self.load(name).deployable.script == "classify"
+        return self.load(name).is_classifier
+
+    def has_orientations(self, name: str, layer: str | None) -> bool:
+        """Return whether a layer is a scattering mixer, with bands of several orientations."""
+        return isinstance(self.load(name).layers.get(layer or ""), ScatteringMixer)
 
     def explore(
         self,
@@ -98,7 +100,8 @@ class Explorer:
         Args:
             name: Of the model.
             path: Image file.
-            lowest, highest: Frequencies that are kept, as fractions of the Nyquist frequency.
+            lowest, highest: Frequencies that are kept, as fractions of the Nyquist frequency of the
+                model's input.
             layer: One of `layers`; None: the first.
             orientation: Of the bands, from 0 to 5.
 
@@ -106,21 +109,23 @@ class Explorer:
             UserError: The file is no image, or too large.
         """
         model = self.load(name)
-        seen = keep_frequencies(open_upload(path), lowest, highest)
+        image = open_upload(path)
         start = time.perf_counter()
-        row = model.predict(seen)
+        batch, pixels = model.prepare(image, lowest, highest)
+        row = model.predict(batch)
         seconds = time.perf_counter() - start
-        scores = {}
-        if self.is_classifier(name):
+        seen = denormalize(pixels, model.preprocessing)
+        scores, text = {}, ""
+        if model.is_classifier:
             scores = {one["class"]: one["probability"] for one in row.record["classes"]}
+            answer = model.draw_activation(batch)
+        else:
+            text = ", ".join(str(cell) for cell in row.cells if cell)
+            answer = model.task.draw(model.model, seen.resize(image.size), row.prediction)
         return Exploration(
-            enlarge(seen),
-            scores,
-            model.draw_answer(seen, row),
-            model.draw_layer(seen, layer, orientation),
-            seconds,
-            model.describe(row),
-        )
+            enlarge(seen), scores, answer, model.draw_layer(batch, layer, orientation), seconds,
+            text,
+        )  # fmt: skip
 
 
 class _Model:
@@ -133,71 +138,50 @@ class _Model:
         if hasattr(self.options, "top_k"):
             self.options = replace(self.options, top_k=min(TOP, len(label_titles(self.model))))
         self.task.check_predict(self.model, self.options)
-        self.deployable: Deployable = load_deployable(self.task, self.model, None)
-        self.network = self.deployable.module.eval()
+        self.is_classifier = self.task.name == "classification"
+        self.preprocessing = data_config(self.model)
+        self.transform = self.task.transform(None, self.model, train=False)
         self.predictor = self.task.predictor(self.model, self.options).eval()
         self.layers: dict[str, Any] = {
-            **find_layers(self.network, AdaptiveFrequencyFilter),
-            **find_layers(self.network, ScatteringMixer),
+            **find_layers(self.model, AdaptiveFrequencyFilter),
+            **find_layers(self.model, ScatteringMixer),
         }
 
-    def predict(self, image: Image.Image) -> Any:
-        """Return the row of an image."""
-        transform = self.task.transform(None, self.model, train=False)
-        loader = build_inference_loader(
-            _OneImage(image), transform, 1, 0, collate=self.task.collate
-        )
-        (batch,) = loader
+    def prepare(self, image: Image.Image, lowest: float, highest: float) -> tuple[Any, Tensor]:
+        """Return a batch of one image without the removed frequencies, and its pixels (3, H, W)."""
+        sample, _ = self.transform(image, None)
+        if isinstance(sample, Tensor):
+            sample = pixels = keep_frequencies(sample, lowest, highest)
+        else:
+            pixels = keep_frequencies(sample.pixels, lowest, highest)
+            sample = sample._replace(pixels=pixels)
+        batch, _ = self.task.collate([(sample, 0)])
+        return batch, pixels
+
+    def predict(self, batch: Any) -> Any:
+        """Return the row of the image."""
         with torch.inference_mode():
-            outputs = self.predictor(batch.images)
+            outputs = self.predictor(batch)
         (row,) = self.task.rows(self.model, outputs, self.options)
         return row
 
-    def draw_answer(self, image: Image.Image, row: Any) -> Image.Image | None:
-        """Return the class activation, or the objects or classes drawn into the image."""
-        if self.deployable.script != "classify":
-            return self.task.draw(self.model, image, row.prediction)
-        pixels = self.deployable.prepare([image])
+    def draw_activation(self, batch: Tensor) -> Image.Image | None:
+        """Return the class activation of a classifier."""
         with torch.no_grad():
-            best = self.network(pixels).argmax(dim=1).numpy()
-        maps, _ = draw_activation_maps(self.network, {0: pixels[0]}, best)
+            best = self.model(batch).argmax(dim=1).numpy()
+        maps, _ = draw_activation_maps(self.model, {0: batch[0]}, best)
         return enlarge(maps[0]) if maps else None
 
-    def draw_layer(
-        self, image: Image.Image, layer: str | None, orientation: int
-    ) -> Image.Image | None:
+    def draw_layer(self, batch: Any, layer: str | None, orientation: int) -> Image.Image | None:
         """Return the masks or the bands of a layer."""
         if not self.layers:
             return None
         name = layer if layer in self.layers else next(iter(self.layers))
-        mixer, pixels = self.layers[name], self.deployable.prepare([image])
-        inputs = record_inputs(lambda: self.network(pixels), {name: mixer})
+        mixer = self.layers[name]
+        x = record_inputs(lambda: self.predictor(batch), {"": mixer})[""]
         if isinstance(mixer, AdaptiveFrequencyFilter):
-            return _render(plot_masks(filter_masks(mixer, inputs[name]), title=name))
-        bands = wavelet_bands(mixer, inputs[name])
-        return _render(plot_orientation(bands, orientation, title=name))
-
-    def describe(self, row: Any) -> str:
-        """Return what was found in a line."""
-        if self.deployable.script == "classify":
-            return ""
-        return ", ".join(str(cell) for cell in row.cells if cell)
-
-
-class _OneImage(Images):
-    """An image in memory."""
-
-    has_labels = False
-
-    def __init__(self, image: Image.Image) -> None:
-        super().__init__([0])
-        self._image = image
-
-    def image(self, index: int) -> Image.Image:
-        return self._image
-
-    def name(self, index: int) -> str:
-        return "the image"
+            return _render(plot_masks(filter_masks(mixer, x), title=name))
+        return _render(plot_orientation(wavelet_bands(mixer, x), orientation, title=name))
 
 
 def open_upload(path: str | Path) -> Image.Image:
@@ -223,14 +207,14 @@ def open_upload(path: str | Path) -> Image.Image:
     return image
 
 
-def keep_frequencies(image: Image.Image, lowest: float, highest: float) -> Image.Image:
-    """Return an image with the frequencies between two fractions of the Nyquist frequency."""
-    pixels = torch.from_numpy(np.array(image, dtype=np.float32)).permute(2, 0, 1)[None]
+def keep_frequencies(pixels: Tensor, lowest: float, highest: float) -> Tensor:
+    """Return pixels (3, H, W) with the frequencies between two fractions of the Nyquist frequency.
+
+    The mean of each channel is kept. What keeps all frequencies returns the pixels themselves.
+    """
     if lowest > 0:
-        pixels = filter_images(pixels, lowest, "high")
-    pixels = filter_images(pixels, highest, "low")
-    values = pixels[0].permute(1, 2, 0).clamp(0, 255).round().byte().numpy()
-    return Image.fromarray(values)
+        pixels = filter_images(pixels[None], lowest, "high")[0]
+    return pixels if highest >= CORNER else filter_images(pixels[None], highest, "low")[0]
 
 
 def enlarge(image: Image.Image) -> Image.Image:

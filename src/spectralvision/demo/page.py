@@ -4,12 +4,14 @@ Nothing on it comes from another address, and none is called: fonts are those of
 statistics are off, and the browser is told to load from this server only.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.processing_utils import save_pil_to_cache
+from gradio.utils import get_upload_folder
+from PIL import Image
 from starlette.middleware import Middleware
 
 from spectralvision.demo.explorer import TOP, Explorer
@@ -22,6 +24,9 @@ MAX_QUEUE = 40
 """Visitors that wait; more are told to come back."""
 HIGHEST = 1.5
 """Fraction of the Nyquist frequency beyond the corners of every spectrum."""
+FREQUENCY_INFO = "1 is the Nyquist frequency of the model's input: half a cycle per pixel"
+NOTHING = (None, "", None, None, None)
+"""What the page shows without an image."""
 POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
     "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; font-src 'self' data:; "
@@ -30,6 +35,15 @@ POLICY = (
 )
 TEXT = """# spectralvision
 Choose a model and an image. Everything is computed on this machine, and nothing leaves it."""
+FILTER_TEXT = """An adaptive frequency filter multiplies the spectrum of each channel by a mask that
+it computes from the image. The three channels whose masks have the most energy are shown.
+**Amplitude**: bright frequencies are kept or amplified, dark ones are removed; zero frequency is in
+the middle. **Phase**: by how much a frequency is shifted. **Kernel**: the same mask in space; the
+filter convolves the feature map with it."""
+BAND_TEXT = """A scattering mixer splits the feature map into a lowpass and bands at six
+orientations by a dual-tree complex wavelet transform, and mixes the channels of each band with
+learned weights. One orientation is shown **before** and **after** this mixing: the mean amplitude
+over the channels, and amplitude and phase of the channel that has the most energy."""
 
 
 def uploaded_path(payload: Any) -> str | None:
@@ -39,6 +53,22 @@ def uploaded_path(payload: Any) -> str | None:
     would make Gradio write a file beside this one.)
     """
     return None if payload is None or payload.path is None else str(payload.path)
+
+
+def save_picture(image: Image.Image | None, name: str) -> str | None:
+    """Write a picture where Gradio keeps what it serves, with the name that a download gets."""
+    if image is None:
+        return None
+    return save_pil_to_cache(image, get_upload_folder(), f"spectralvision-{name}", "png")
+
+
+def limit(slider: gr.Slider, start: float) -> None:
+    """Make a slider take the nearest number it has where another is typed, and `start` for none."""
+
+    def nearest(number: float | None) -> float:
+        return start if number is None else min(max(number, slider.minimum), slider.maximum)
+
+    slider.preprocess = nearest
 
 
 class SecurityHeaders:
@@ -82,7 +112,9 @@ def build_page(explorer: Explorer, examples: Sequence[Path]) -> gr.Blocks:
                     height=300, elem_id="upload",
                 )  # fmt: skip
                 image.preprocess = uploaded_path
-                gr.Examples([[str(path)] for path in examples], image, label="Examples")
+                paths = [[str(path)] for path in examples]
+                dataset = gr.Dataset(components=[image], samples=paths, label="Examples")
+                dataset.click(lambda sample: sample[0], dataset, image, show_progress="hidden")
             with gr.Column(scale=1, min_width=300):
                 scores = gr.Label(
                     num_top_classes=TOP, label="Classes", elem_id="scores",
@@ -91,16 +123,16 @@ def build_page(explorer: Explorer, examples: Sequence[Path]) -> gr.Blocks:
                 text = gr.Markdown(elem_id="text")
                 highest = gr.Slider(
                     0.02, HIGHEST, HIGHEST, step=0.01, elem_id="highest",
-                    label="Keep frequencies up to (fraction of Nyquist)",
+                    label="Keep frequencies up to", info=FREQUENCY_INFO,
                 )  # fmt: skip
                 lowest = gr.Slider(
                     0.0, 1.0, 0.0, step=0.01, elem_id="lowest",
-                    label="Remove frequencies below (fraction of Nyquist)",
+                    label="Remove frequencies below", info=FREQUENCY_INFO,
                 )  # fmt: skip
+                limit(highest, HIGHEST)
+                limit(lowest, 0.0)
         with gr.Row():
-            seen = gr.Image(
-                label="The image that the model gets", height=340, elem_id="seen", **picture
-            )
+            seen = gr.Image(label="Input of the model", height=340, elem_id="seen", **picture)
             answer = gr.Image(
                 label=_answer_label(explorer, first), height=340, elem_id="answer", **picture
             )
@@ -108,21 +140,27 @@ def build_page(explorer: Explorer, examples: Sequence[Path]) -> gr.Blocks:
         # 2. A layer of the network
         with gr.Column(visible=bool(layers)) as inside:
             gr.Markdown("## Inside the network")
+            explanation = gr.Markdown(_explain(explorer, first, layers[0] if layers else None))
             with gr.Row():
                 layer = gr.Dropdown(layers, value=layers[0] if layers else None, label="Layer")
                 orientation = gr.Dropdown(
                     [(f"{one} degrees", number) for number, one in enumerate(ORIENTATIONS)],
-                    value=0, label="Orientation (scattering)",
+                    value=0, label="Orientation", elem_id="orientation",
+                    visible=bool(layers) and explorer.has_orientations(first, layers[0]),
                 )  # fmt: skip
-            inner = gr.Image(label="Masks and kernels, or bands", elem_id="layer", **picture)
+            inner = gr.Image(show_label=False, elem_id="layer", **picture)
 
         # 3. What happens when something is chosen
         inputs = [model, image, lowest, highest, layer, orientation]
         outputs = [scores, text, seen, answer, inner]
         show = _show(explorer)
         model.change(
-            _choose(explorer), model, [scores, answer, inside, layer], show_progress="hidden"
+            _choose_model(explorer), model, [scores, answer, inside, layer], show_progress="hidden"
         ).then(show, inputs, outputs)
+        layer.change(
+            _choose_layer(explorer), [model, layer], [explanation, orientation],
+            show_progress="hidden",
+        )  # fmt: skip
         for component in (image, layer, orientation, lowest, highest):
             component.change(show, inputs, outputs, trigger_mode="always_last")
     page.queue(max_size=MAX_QUEUE, default_concurrency_limit=1, api_open=False)
@@ -131,22 +169,38 @@ def build_page(explorer: Explorer, examples: Sequence[Path]) -> gr.Blocks:
 
 def _answer_label(explorer: Explorer, name: str) -> str:
     if explorer.is_classifier(name):
-        return "Where the class is active (Grad-CAM)"
+        return "Class activation (Grad-CAM)"
     return "What the model finds"
 
 
-def _choose(explorer: Explorer) -> Callable[[str], Any]:
+def _explain(explorer: Explorer, name: str, layer: str | None) -> str:
+    return BAND_TEXT if explorer.has_orientations(name, layer) else FILTER_TEXT
+
+
+def _choose_model(explorer: Explorer) -> Callable[[str], Any]:
     """Return what the page changes when another model is chosen."""
 
     def choose(name: str) -> Any:
-        with _explain_errors():
+        try:
             layers = explorer.layers(name)
-            return (
-                gr.update(visible=explorer.is_classifier(name)),
-                gr.update(label=_answer_label(explorer, name)),
-                gr.update(visible=bool(layers)),
-                gr.update(choices=layers, value=layers[0] if layers else None),
-            )
+        except UserError as error:
+            raise gr.Error(_sentence(error), print_exception=False) from None
+        return (
+            gr.update(visible=explorer.is_classifier(name)),
+            gr.update(label=_answer_label(explorer, name)),
+            gr.update(visible=bool(layers)),
+            gr.update(choices=layers, value=layers[0] if layers else None),
+        )
+
+    return choose
+
+
+def _choose_layer(explorer: Explorer) -> Callable[..., Any]:
+    """Return what the page changes when another layer is chosen."""
+
+    def choose(name: str, layer: str | None) -> Any:
+        text = _explain(explorer, name, layer)
+        return text, gr.update(visible=explorer.has_orientations(name, layer))
 
     return choose
 
@@ -159,24 +213,25 @@ def _show(explorer: Explorer) -> Callable[..., Any]:
         orientation: int,
     ) -> Any:  # fmt: skip
         if image is None:
-            return None, "", None, None, None
-        with _explain_errors():
+            return NOTHING
+        try:
             found = explorer.explore(model, image, lowest, highest, layer, orientation)
+        except UserError as error:
+            gr.Warning(_sentence(error), title="This image cannot be used")
+            return NOTHING
         text = f"{found.text}\n\n" if found.text else ""
         text += f"{1000 * found.seconds:.0f} ms for the prediction, preparing the image included"
-        return found.scores or None, text, found.seen, found.answer, found.layer
+        return (
+            found.scores or None, text, save_picture(found.seen, "input"),
+            save_picture(found.answer, "answer"), save_picture(found.layer, "layer"),
+        )  # fmt: skip
 
     return show
 
 
-@contextmanager
-def _explain_errors() -> Iterator[None]:
-    """Show errors that are meant for users as a message on the page."""
-    try:
-        yield
-    except UserError as error:
-        sentence = str(error)
-        raise gr.Error(sentence[0].upper() + sentence[1:], print_exception=False) from None
+def _sentence(error: UserError) -> str:
+    text = str(error)
+    return text[0].upper() + text[1:]
 
 
 def serve(page: gr.Blocks, port: int | None, open_browser: bool) -> str:
