@@ -46,19 +46,27 @@ def main() -> None:
         panels[0].imshow(image)
         panels[0].set_title("image" if row == 0 else "")
         show(panels[1], x[row, CHANNEL].numpy(), "gray")
-        show(panels[2], np.log10(mask + 1e-2), "magma")
+        show(panels[2], np.log10(mask + 1e-2), "magma", extent=(0, 1, 1, -1))
         show(panels[3], centred, "RdBu_r", float(np.quantile(np.abs(centred), 0.998)))
         show(panels[4], y[row, CHANNEL].numpy(), "gray")
         for panel, title in zip(panels[1:], titles, strict=True):
             panel.set_title(title if row == 0 else "")
-        for panel in panels:
+        for panel in np.delete(panels, 2):
             panel.set_axis_off()
+        panels[2].set(xlabel="m / Nyquist", ylabel="n / Nyquist", xticks=(0, 1), yticks=(-1, 0, 1))
     figure.savefig(Path(__file__).with_suffix(".png"), dpi=90)
 
 
-def show(panel: Axes, values: np.ndarray, colors: str, limit: float | None = None) -> None:
+def show(
+    panel: Axes,
+    values: np.ndarray,
+    colors: str,
+    limit: float | None = None,
+    extent: tuple[float, float, float, float] | None = None,
+) -> None:
     limits = {} if limit is None else {"vmin": -limit, "vmax": limit}
-    panel.figure.colorbar(panel.imshow(values, cmap=colors, **limits), ax=panel, shrink=0.75)
+    image = panel.imshow(values, cmap=colors, extent=extent, **limits)
+    panel.figure.colorbar(image, ax=panel, shrink=0.75)
 
 
 if __name__ == "__main__":

@@ -34,11 +34,16 @@ def main() -> None:
     # 3. Show them
     figure, axes = plt.subplots(1, 5, figsize=(13, 2.9), layout="constrained")
     axes[0].imshow(sheet.flatten(0, 1).flatten(1), cmap="RdBu_r", vmin=-1, vmax=1)
-    axes[0].set_title(f"modes n, m = 0 .. {MODES - 1}")
+    axes[0].set_title("modes")
+    middles = [(SIDE + 2) * n + SIDE / 2 for n in range(MODES)]
+    axes[0].set_xticks(middles, [f"m = {m}" for m in range(MODES)], fontsize=8)
+    axes[0].set_yticks(middles, [f"n = {n}" for n in range(MODES)], fontsize=8)
+    axes[0].tick_params(length=0)
+    axes[0].spines[:].set_visible(False)
     for panel, plate, k in zip(axes[1:], plates, TIMES, strict=True):
         panel.imshow(plate, cmap="inferno", vmin=0, vmax=1)
         panel.set_title("map z" if k == 0 else f"y, k = {k}")
-    for panel in axes:
+    for panel in axes[1:]:
         panel.set_axis_off()
     figure.savefig(Path(__file__).with_suffix(".png"), dpi=90)
 

@@ -50,9 +50,12 @@ def require_extra(extra: str, *modules: str) -> None:
     """
     missing = [module for module in modules if importlib.util.find_spec(module) is None]
     if missing:
-        raise UserError(
-            f'this needs {" and ".join(missing)}: run `pip install "spectralvision[{extra}]"`.'
-        )
+        raise UserError(f"this needs {' and '.join(missing)}: run {install_command(extra)}.")
+
+
+def install_command(extra: str) -> str:
+    """Return how an optional dependency group is installed, in words."""
+    return f'`pip install ".[{extra}]"` in the clone of spectralvision'
 
 
 def reject_unfinished_run(folder: Path) -> None:
@@ -174,15 +177,19 @@ def read_json(path: Path) -> dict[str, Any]:
     return value
 
 
-def require_empty_dir(out: str | Path | None) -> None:
+def require_empty_dir(out: str | Path | None, cure: str = "name another with --out") -> None:
     """Check that `out` is None, a new path or an empty folder, since a run is never overwritten.
+
+    Args:
+        out: The path.
+        cure: What the error message advises.
 
     Raises:
         UserError: It is a file, or a folder that is not empty.
     """
     folder = expand_user(out) if out is not None else None
     if folder and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UserError(f"{folder} exists and is not an empty folder: name another with --out.")
+        raise UserError(f"{folder} exists and is not an empty folder: {cure}.")
 
 
 def create_run_folder(name: str, out: str | Path | None = None, root: str | Path = "runs") -> Path:

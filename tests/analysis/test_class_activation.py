@@ -92,7 +92,10 @@ def test_without_the_package(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     maps, note = draw_activation_maps(model, inputs, np.zeros(6, int))
     assert maps == {}
-    assert note == 'Class activation maps need grad-cam: pip install "spectralvision[train]".'
+    assert note == (
+        'Class activation maps need grad-cam: run `pip install ".[train]"` in the clone of '
+        "spectralvision."
+    )
 
 
 def test_layouts():

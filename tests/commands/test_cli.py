@@ -334,10 +334,8 @@ def test_a_missing_extra_is_named(monkeypatch, photos, run, capsys):
         importlib.util, "find_spec", lambda name: None if name == "lightning" else find(name)
     )
     for words in (["train"], ["evaluate", "--model", run]):
-        assert 'pip install "spectralvision[train]"' in sentence(capsys, *words, "--data", photos)
-    assert 'pip install "spectralvision[train]"' in sentence(
-        capsys, "predict", photos, "--model", run
-    )
+        assert 'pip install ".[train]"' in sentence(capsys, *words, "--data", photos)
+    assert 'pip install ".[train]"' in sentence(capsys, "predict", photos, "--model", run)
 
 
 def test_the_command_loads_without_the_extra():

@@ -148,6 +148,13 @@ def test_dry_run_writes_nothing(photos, tmp_path, capsys, monkeypatch):
     code, text, _ = call(capsys, "svt-depth", "--data", photos, "--dry-run")
     assert code == 0
     assert text.count("variant  ") == 5
+    assert (
+        "\ntrain    10 trainings (2 seeds of each variant), at most 4 min each, 40 min in all\n"
+        in text
+    )
+    assert "{" not in text
+    code, text, _ = call(capsys, "--data", photos, "--dry-run", "--epochs", 3, "--mixers", "aff")
+    assert "\nvariant  aff\ntrain    2 trainings (2 seeds of each variant), 3 epochs each\n" in text
     assert not list(tmp_path.iterdir())
 
 

@@ -366,9 +366,9 @@ def test_a_missing_extra_names_the_command(run, tmp_path, capsys, monkeypatch) -
     )  # fmt: skip
     words = ("--model", run, "--out", tmp_path / "a")
     assert export(*words, target="ncnn") == 2
-    assert 'pip install "spectralvision[mobile]"' in capsys.readouterr().err
+    assert 'pip install ".[mobile]"' in capsys.readouterr().err
     assert export(*words, "--int8", "--data", tmp_path, target="openvino") == 2
-    assert 'this needs nncf: run `pip install "spectralvision[export]"`' in capsys.readouterr().err
+    assert 'this needs nncf: run `pip install ".[export]"`' in capsys.readouterr().err
 
 
 def test_random_weights_for_speed(tmp_path, capsys) -> None:

@@ -85,9 +85,9 @@ def test_other_formats_beside_images_are_counted_with_the_cure(tmp_path, fresh, 
     assert data.facts["left_out"] == {".heic": 20, ".mov": 2, ".dng": 1, ".tga": 1}
     data.splits["val"] = data.splits["train"] = data.splits["all"]
     assert describe_left_out_data(data)[0] == (
-        'skip   formats that are not read: 20 .heic: `pip install "spectralvision[heic]"` reads '
-        "them; 2 .mov: extract the frames of videos as JPEG; 1 .dng: develop raw photographs to "
-        "JPEG; 1 .tga: convert them to PNG"
+        'skip   formats that are not read: 20 .heic: run `pip install ".[heic]"` in '
+        "the clone of spectralvision to read them; 2 .mov: extract the frames of videos as JPEG; "
+        "1 .dng: develop raw photographs to JPEG; 1 .tga: convert them to PNG"
     )
 
 
@@ -95,7 +95,7 @@ def test_a_class_of_other_formats_only_is_rejected_with_the_cure(tmp_path, fresh
     monkeypatch.setattr(image_formats, "find_spec", lambda name: None)
     folder = image_folder(tmp_path / "photos", 1)
     (folder / "red" / "0.png").rename(folder / "red" / "0.heic")
-    with pytest.raises(UserError, match=r"red contains no images \(1 \.heic: `pip install"):
+    with pytest.raises(UserError, match=r"red contains no images \(1 \.heic: run `pip install"):
         open_data(str(folder))
     (tmp_path / "loose").mkdir()
     (tmp_path / "loose" / "0.cr2").touch()
@@ -114,8 +114,8 @@ def test_real_heic(tmp_path):
 @pytest.mark.parametrize(
     ("name", "head", "reason"),
     [
-        ("a.HEIC", b"\0\0\0\x18ftypheic", r'\.heic: `pip install "spectralvision\[heic\]"` reads'),
-        ("a.jpg", b"\0\0\0\x18ftypheix", r'content of a \.heic file: `pip install "spectralvision'),
+        ("a.HEIC", b"\0\0\0\x18ftypheic", r"\.heic: run `pip install"),
+        ("a.jpg", b"\0\0\0\x18ftypheix", r"content of a \.heic file: run `pip install"),
         ("a.jpg", b"\0\0\0\x20ftypisom", r"content of a \.mp4 file: extract the frames of videos"),
         ("a.psd", b"8BPS", r"\.psd: export drawings"),
         ("a.jpg", b"text", "no image format"),

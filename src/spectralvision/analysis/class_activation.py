@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from spectralvision.data.transforms import denormalize
 from spectralvision.engine.model_io import architecture, data_config
+from spectralvision.runs import install_command
 
 MAX_MAPS = 8
 MAX_SECONDS = 10.0  # no further map is started afterwards
@@ -29,7 +30,7 @@ def draw_activation_maps(
         classes: (N,) the class to explain of each index.
     """
     if importlib.util.find_spec("pytorch_grad_cam") is None:
-        return {}, 'Class activation maps need grad-cam: pip install "spectralvision[train]".'
+        return {}, f"Class activation maps need grad-cam: run {install_command('train')}."
     found: dict[int, Image.Image] = {}
     start = time.monotonic()
     try:

@@ -5,7 +5,8 @@ from typing import Any, ClassVar
 
 from spectralvision.commands import Command, print_line, print_table, require_train_packages
 from spectralvision.data.shard_columns import Columns
-from spectralvision.runs import UserError, expand_user, require_extra, suggest
+from spectralvision.report.text import pluralize
+from spectralvision.runs import UserError, expand_user, format_duration, require_extra, suggest
 from spectralvision_cli.options.compare import CompareOptions
 
 FOLDER = "comparisons"
@@ -92,11 +93,27 @@ class Compare(Command[CompareOptions]):
         from spectralvision.report.comparison_page import PAGE, result_table
 
         if result.get("dry_run"):
-            settings = result["settings"]
-            print_line(f"host     {settings['comparison']['host']}")
-            for name, arguments in settings["variants"].items():
-                print_line(f"variant  {name}: {arguments}")
-            print(f"nothing was trained or written (--dry-run); seeds {settings['seeds']}")
+            self._show_plan(result["settings"])
             return
         print_table(result_table(result))
         print_line(f"written  {result['out']}/{PAGE}")
+
+    def _show_plan(self, settings: dict[str, Any]) -> None:
+        """Print what would be trained, and how long that takes."""
+        comparison, variants = settings["comparison"], settings["variants"]
+
+        def show(arguments: dict[str, Any]) -> str:
+            return ", ".join(f"{name} {value}" for name, value in arguments.items())
+
+        print_line(f"network  {comparison['host']} {show(comparison['host_args'])}".rstrip())
+        for name, arguments in variants.items():
+            known = {} if arguments == {"mixer_layer": name} else arguments
+            print_line(f"variant  {name}".ljust(30 * bool(known)) + f" {show(known)}".rstrip())
+        count = settings["seeds"] * len(variants)
+        seeds = pluralize(settings["seeds"], "seed")
+        duration = f"{settings['epochs']} epochs each"
+        if settings["epochs"] == "auto":
+            whole = format_duration(60 * count * settings["budget"])
+            duration = f"at most {settings['budget']:g} min each, {whole} in all"
+        print(f"train    {pluralize(count, 'training')} ({seeds} of each variant), {duration}")
+        print("nothing was trained or written (--dry-run)")

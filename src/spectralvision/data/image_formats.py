@@ -6,6 +6,8 @@ from importlib.util import find_spec
 
 from PIL import features
 
+from spectralvision.runs import install_command
+
 SUFFIXES = {
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"),
     "PNG": (".png", ".apng"),
@@ -22,7 +24,7 @@ SUFFIXES = {
 PILLOW_FEATURES = {"WEBP": "webp", "AVIF": "avif", "JPEG2000": "jpg_2000"}
 """Formats that Pillow reads where it was built with a library."""
 
-INSTALL_HEIF = '`pip install "spectralvision[heic]"` reads them'
+INSTALL_HEIF = f"run {install_command('heic')} to read them"
 UPGRADE_PILLOW = "`pip install --upgrade pillow` reads them"
 OTHER_SUFFIXES = {
     "develop raw photographs to JPEG": (

@@ -48,8 +48,8 @@ class CompareOptions(VerbOptions):
     input_size: int = option(64, "PIXELS")
     """Side of the square input in pixels."""
     budget: float = option(4.0, "MINUTES")
-    """Time of a training, which decides the number of epochs: as many as the slowest variant
-    makes."""
+    """Time of each training, which decides the number of epochs: as many as the slowest variant
+    makes in it."""
     epochs: int | Literal["auto"] = option("auto", "N")
     """Number of epochs; auto: by --budget."""
     seeds: int = option(2, "N")

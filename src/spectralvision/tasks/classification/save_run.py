@@ -37,7 +37,7 @@ def save_run(model: nn.Module, classes: Sequence[str], size: int, folder: str | 
     copy = deepcopy(model).cpu()
     if problem := check_forward(copy, size):
         raise UserError(f"the model does not take {size} x {size} pixels ({problem}).")
-    require_empty_dir(folder)
+    require_empty_dir(folder, "choose another")
     folder = expand_user(folder)
     folder.mkdir(parents=True, exist_ok=True)
     describe(copy, classes, size)
