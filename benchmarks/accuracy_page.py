@@ -42,6 +42,12 @@ SETS = {
     "cifar10": "CIFAR-10",
     "emoji": "emoji in nine categories",
 }
+DISTILLED_ROWS = {
+    "teacher": "EfficientNet-Lite2 (the teacher), fine-tuned",
+    "scratch": "affnet_et, from scratch",
+    "tiny_imagenet": "affnet_et, from affnet_et.tiny_imagenet",
+    "larger": "affnet_et, from the weights of the row above",
+}
 TOKEN_WAYS = {"labels": "labels alone", "tokens": "token labels of the teacher"}
 
 
@@ -108,16 +114,15 @@ def distilled_tables() -> list[str]:
     if not DISTILLED.is_file():
         return []
     results = json.loads(DISTILLED.read_text())
-    rows = {"EfficientNet-Lite2 (the teacher), fine-tuned": results["teacher"]}
-    rows |= {f"affnet_et, {STARTS[start]}": one for start, one in results["students"].items()}
+    rows = {"teacher": results["teacher"], **results["students"]}
     text = "**CIFAR-10 with the help of a teacher that was trained on ImageNet**\n\n"
     text += "| model | epochs | input | val top-1 | test top-1 | minutes |\n"
     text += "|---|---:|---:|---:|---:|---:|\n"
-    for number, (name, one) in enumerate(rows.items()):
-        fields = results["fields"]["student" if number else "teacher"]
+    for name, one in rows.items():
+        fields = results["fields"][name if name in ("teacher", "larger") else "student"]
         text += (
-            f"| {name} | {len(one['curve'])} | {fields['input-size']} | {one['val_top1']:.2%} | "
-            f"{one['test_top1']:.2%} | {one['minutes']:.0f} |\n"
+            f"| {DISTILLED_ROWS[name]} | {len(one['curve'])} | {fields['input-size']} | "
+            f"{one['val_top1']:.2%} | {one['test_top1']:.2%} | {one['minutes']:.0f} |\n"
         )
     return [text]
 
@@ -224,20 +229,19 @@ def draw_teaching() -> None:
     """Draw val top-1 after each epoch, with and without token labels, and on CIFAR-10."""
     from matplotlib.figure import Figure
 
-    has_students = DISTILLED.is_file()
-    figure = Figure(figsize=(10 if has_students else 5.5, 4), layout="constrained")
-    panels = figure.subplots(1, 1 + has_students, squeeze=False)[0]
+    students = json.loads(DISTILLED.read_text())["students"] if DISTILLED.is_file() else {}
+    figure = Figure(figsize=(10 if students else 5.5, 4), layout="constrained")
+    panels = figure.subplots(1, 1 + bool(students), squeeze=False)[0]
     results = json.loads(TOKEN_LABELS.read_text())
     for number, (way, words) in enumerate(TOKEN_WAYS.items()):
         for index, run in enumerate(_of_way(results, way)):
             _plot(panels[0], run, f"C{number}", None if index else words)
     _finish(panels[0], "narrow svt_h_s on Tiny ImageNet")
-    if has_students:
-        results = json.loads(DISTILLED.read_text())
-        for number, (start, run) in enumerate(results["students"].items()):
-            _plot(panels[1], run, f"C{number}", f"affnet_et, {STARTS[start]}")
-        label = "the teacher"
-        panels[1].axhline(results["teacher"]["val_top1"], color="gray", ls=":", label=label)
+    if students:
+        for number, (name, run) in enumerate(students.items()):
+            _plot(panels[1], run, f"C{number}", DISTILLED_ROWS[name])
+        teacher = json.loads(DISTILLED.read_text())["teacher"]
+        panels[1].axhline(teacher["val_top1"], color="gray", ls=":", label="the teacher")
         _finish(panels[1], "CIFAR-10 with a teacher")
     figure.savefig(TEACHING_PICTURE, dpi=110)
 

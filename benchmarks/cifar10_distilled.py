@@ -6,9 +6,9 @@ CIFAR10 has train and test as parquet shards; RUNS has EfficientNet-Lite2 with I
 `teacher.py` writes it.
 
 1. The teacher is fine-tuned on the training images, and predicts their label maps.
-2. affnet_et learns from labels and maps, from scratch or from affnet_et.tiny_imagenet. The best
-   epoch is chosen on a held-out tenth, which the teacher has not seen either; the test images are
-   used once, for that epoch.
+2. affnet_et learns from labels and maps, from scratch or from affnet_et.tiny_imagenet; START
+   `larger` trains the latter on with larger images. The best epoch is chosen on a held-out tenth,
+   which the teacher has not seen either; the test images are used once, for that epoch.
 
 Writes benchmarks/results/cifar10_distilled.json after each step; finished runs are not repeated,
 interrupted ones are resumed.
@@ -25,7 +25,7 @@ from training_runs import evaluate, read_run, train
 from spectralvision.runs import read_json, write_json
 
 OUT = Path(__file__).parent / "results/cifar10_distilled.json"
-STARTS = {"scratch": "none", "tiny_imagenet": "tiny_imagenet"}
+STARTS = ("scratch", "tiny_imagenet", "larger")
 SPLIT = {"val-fraction": 0.1, "seed": 0}
 TEACHER = teacher.FIELDS | {"input-size": 96, "epochs": 2}
 STUDENT = (
@@ -36,6 +36,8 @@ STUDENT = (
         "min-scale": 0.5,
     }
 )
+LARGER = {"input-size": 96, "epochs": 6, "lr": 2e-3}
+"""In place of these."""
 
 
 def main() -> None:
@@ -44,10 +46,10 @@ def main() -> None:
     )
     parser.add_argument("cifar10")
     parser.add_argument("runs", type=Path)
-    parser.add_argument("--only", nargs="+", choices=STARTS, default=list(STARTS))
+    parser.add_argument("--only", nargs="+", choices=STARTS, default=STARTS)
     options = parser.parse_args()
     results = read_json(OUT) if OUT.is_file() else {"students": {}}
-    results["fields"] = {"split": SPLIT, "teacher": TEACHER, "student": STUDENT}
+    results["fields"] = {"split": SPLIT, "teacher": TEACHER, "student": STUDENT, "larger": LARGER}
     data, runs = options.cifar10, options.runs
 
     # 1. The teacher
@@ -60,8 +62,11 @@ def main() -> None:
 
     # 2. The students; the first one writes the label maps
     for start in options.only:
-        fields = SPLIT | STUDENT | {"pretrained": STARTS[start], "teacher": tuned}
-        fields["teacher-cache"] = runs / "cifar10-maps"
+        fields = SPLIT | STUDENT | {"teacher": tuned, "teacher-cache": runs / "cifar10-maps"}
+        if start == "larger":
+            fields |= {"model": runs / "cifar10-distilled-tiny_imagenet", **LARGER}
+        elif start == "tiny_imagenet":
+            fields |= {"pretrained": start}
         student = train(runs / f"cifar10-distilled-{start}", data=data, **fields)
         results["students"][start] = measure(student, data)
         write_json(OUT, results)

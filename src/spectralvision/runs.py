@@ -55,7 +55,7 @@ def require_extra(extra: str, *modules: str) -> None:
 
 def install_command(extra: str) -> str:
     """Return how an optional dependency group is installed, in words."""
-    return f'`pip install ".[{extra}]"` in the clone of spectralvision'
+    return f'`pip install ".[{extra}]"` in your clone of spectralvision'
 
 
 def reject_unfinished_run(folder: Path) -> None:

@@ -93,7 +93,7 @@ def test_without_the_package(monkeypatch):
     maps, note = draw_activation_maps(model, inputs, np.zeros(6, int))
     assert maps == {}
     assert note == (
-        'Class activation maps need grad-cam: run `pip install ".[train]"` in the clone of '
+        'Class activation maps need grad-cam: run `pip install ".[train]"` in your clone of '
         "spectralvision."
     )
 

@@ -99,7 +99,7 @@ def test_images_and_chapters(run, photos, tmp_path, capsys):
 
 
 def test_one_image(photos, tmp_path, capsys):
-    """What varies by image is left out, and said to be; the JSON file is one by the standard."""
+    """What varies by image is left out, which the report says; analysis.json is standard JSON."""
     out = tmp_path / "report"
     words = ("--model", "affnet_et.tiny_imagenet", "--images", photos / "red" / "0.png")
     code, text, _ = call(capsys, *words, "--out", out, "--chapters", "filters", "loss")

@@ -366,6 +366,10 @@ def test_bad_images_among_good_are_left_out_counted_and_named(tmp_path, capsys):
         (folder / "train" / "red" / name).write_bytes(make())
     for name, (make, _) in BAD.items():
         (folder / "train" / "red" / name).write_bytes(make())
+    image_folder(folder / "test", 1, first=40)
+    (folder / "test" / "blue" / "twin.png").write_bytes(
+        (folder / "val" / "blue" / "20.png").read_bytes()
+    )
     (folder / "val" / "blue" / "torn.png").write_bytes(b"")
     (folder / "val" / "red" / "twin.png").write_bytes(
         (folder / "train" / "red" / "2.png").read_bytes()
@@ -380,13 +384,18 @@ def test_bad_images_among_good_are_left_out_counted_and_named(tmp_path, capsys):
         "note   1 image of val also in train, which makes val top-1 too high: "
         "red/2.png = red/twin.png\n" in err
     )
+    assert (
+        "note   1 image of test also in val, which makes test top-1 too high: "
+        "blue/20.png = blue/twin.png\n" in err
+    )
     data = json.loads((tmp_path / "run" / "run.json").read_text())["data"]
     assert data["images"] == {"train": 12 + len(GOOD), "val": 7}
     found = {Path(one["image"]).name: one["reason"] for one in data["skipped"]}
     assert set(found) == {*BAD, "torn.png"}
     assert all(reason in found[name] and found[name] for name, (_, reason) in BAD.items())
     assert data["in_two_splits"] == [
-        {"splits": ["train", "val"], "images": ["red/2.png", "red/twin.png"]}
+        {"splits": ["train", "val"], "count": 1, "images": [["red/2.png", "red/twin.png"]]},
+        {"splits": ["val", "test"], "count": 1, "images": [["blue/20.png", "blue/twin.png"]]},
     ]
 
 

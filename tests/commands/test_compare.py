@@ -149,8 +149,8 @@ def test_dry_run_writes_nothing(photos, tmp_path, capsys, monkeypatch):
     assert code == 0
     assert text.count("variant  ") == 5
     assert (
-        "\ntrain    10 trainings (2 seeds of each variant), at most 4 min each, 40 min in all\n"
-        in text
+        "\ntrain    10 trainings (2 seeds of each variant), about 4 min each (--budget), 40 min in "
+        "all, plus the measurements\n" in text
     )
     assert "{" not in text
     code, text, _ = call(capsys, "--data", photos, "--dry-run", "--epochs", 3, "--mixers", "aff")

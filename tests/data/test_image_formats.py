@@ -86,7 +86,7 @@ def test_other_formats_beside_images_are_counted_with_the_cure(tmp_path, fresh, 
     data.splits["val"] = data.splits["train"] = data.splits["all"]
     assert describe_left_out_data(data)[0] == (
         'skip   formats that are not read: 20 .heic: run `pip install ".[heic]"` in '
-        "the clone of spectralvision to read them; 2 .mov: extract the frames of videos as JPEG; "
+        "your clone of spectralvision to read them; 2 .mov: extract the frames of videos as JPEG; "
         "1 .dng: develop raw photographs to JPEG; 1 .tga: convert them to PNG"
     )
 

@@ -10,6 +10,7 @@ from spectralvision.cli import main
 from spectralvision.demo.examples import write_examples
 from spectralvision.demo.explorer import Explorer, keep_frequencies, open_upload
 from spectralvision.engine.model_io import load_model
+from spectralvision.mixers import AdaptiveFrequencyFilter
 from spectralvision.runs import UserError
 from tests.helpers.run_folders import make_run
 from tests.helpers.scenes import coco_folder, mask_folder
@@ -116,6 +117,25 @@ def test_models_of_other_tasks(task, tmp_path, examples):
     assert found.scores == {}
     assert max(found.answer.size) >= 256
     assert found.layer is not None
+    low = explorer.explore(str(run), examples[0], highest=0.05)
+    difference = np.asarray(low.seen, float) - np.asarray(found.seen, float)
+    assert np.abs(difference).mean() > 2
+
+
+def test_models_of_other_channels_are_rejected(tmp_path):
+    run = make_run(tmp_path / "gray", "test_resnet", in_chans=1)
+    with pytest.raises(UserError, match="this model takes images of 1 channels, but 3 are"):
+        Explorer([str(run)])
+    assert Explorer(["affnet_et.cifar10", str(run)]).layers("affnet_et.cifar10")
+
+
+def test_a_layer_that_does_not_run_has_no_picture(tmp_path, examples):
+    explorer = Explorer([str(make_run(tmp_path / "run", "affnet_et"))])
+    model = explorer.load(explorer.names[0])
+    unused = AdaptiveFrequencyFilter(8)
+    model.layers = {"unused": unused, **model.layers}
+    assert explorer.explore(explorer.names[0], examples[0], layer="unused").layer is None
+    assert explorer.explore(explorer.names[0], examples[0], layer=list(model.layers)[1]).layer
 
 
 def test_a_model_without_such_layers(tmp_path, examples):

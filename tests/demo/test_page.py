@@ -36,8 +36,11 @@ def server(tmp_path_factory):
     """The address of the command, which has to end with Ctrl-C."""
     root = tmp_path_factory.mktemp("demo")
     run = make_run(root / "svt-run", "svt_h_s")
+    same_layers = make_run(root / "scattering-run", "affnet_et", mixer_layer="scattering")
+    gray = make_run(root / "gray-run", "test_resnet", in_chans=1)
     port = free_port()
-    words = ["demo", "affnet_et.tiny_imagenet", run, "--no-browser", "--port", port]
+    models = ["affnet_et.tiny_imagenet", run, same_layers, gray]
+    words = ["demo", *models, "--no-browser", "--port", port]
     log = (root / "log").open("w+")
     process = subprocess.Popen(
         [sys.executable, "-m", "spectralvision.cli", *map(str, words)], stdout=log, stderr=log
@@ -85,6 +88,11 @@ def wait_for_answer(page):
                            timeout=WAIT)  # fmt: skip
 
 
+def choose(page, name, option):
+    page.get_by_label(name, exact=True).click()
+    page.get_by_role("option", name=re.compile(option)).first.click()
+
+
 def probabilities(page):
     return re.findall(r"(\d+)%", page.inner_text("#scores"))
 
@@ -113,8 +121,7 @@ def test_an_example_and_another_model(server, browser, tmp_path):
         page.locator("button.gallery-item, .gallery button").first.click()
         wait_for_answer(page)
         assert not page.locator("#orientation").is_visible()
-        page.get_by_label("Model").click()
-        page.get_by_role("option", name=re.compile("svt-run")).click()
+        choose(page, "Model", "svt-run")
         page.wait_for_function(
             "document.querySelector('#scores').innerText.includes('green')", timeout=WAIT
         )
@@ -127,14 +134,33 @@ def test_an_example_and_another_model(server, browser, tmp_path):
             expected = {"seen": "input"}.get(name, name)
             assert download.value.suggested_filename == f"spectralvision-{expected}.png"
 
-        # A text in place of the image: a message, and nothing is left of the answer
-        text = tmp_path / "notes.jpg"
-        text.write_text("no image")
-        page.get_by_label(re.compile("Remove|Clear")).first.click()
-        upload(page, text)
-        page.get_by_text("This file cannot be read as an image").first.wait_for(timeout=WAIT)
-        page.wait_for_function("!document.querySelector('#text').innerText.includes(' ms ')")
-        assert page.locator("#seen img").count() == 0
+        # A model that cannot be used: a message, and nothing is left of the answer
+        choose(page, "Model", "gray-run")
+        page.get_by_text("This model takes images of 1 channels").first.wait_for(timeout=WAIT)
+        page.wait_for_function("!document.querySelector('#text')?.innerText.includes(' ms ')")
+        assert page.locator("#seen img, #layer img").count() == 0
+        assert page.get_by_text("This image cannot be used").count() == 0
+
+
+def test_layers_of_equal_names(server, browser):
+    """Their explanation and orientations are those of the model, and of the layer chosen last."""
+    with open_page(browser, server) as page:
+        page.locator("button.gallery-item, .gallery button").first.click()
+        wait_for_answer(page)
+        layer = page.get_by_label("Layer").input_value()
+        page.get_by_text("An adaptive frequency filter").wait_for(timeout=WAIT)
+
+        choose(page, "Model", "scattering-run")
+        page.get_by_text("A scattering mixer").wait_for(timeout=WAIT)
+        page.locator("#orientation").wait_for(timeout=WAIT)
+        assert page.get_by_label("Layer").input_value() == layer
+
+        picture = page.get_attribute("#layer img", "src")
+        choose(page, "Layer", "stages.4")
+        page.wait_for_function(
+            "before => document.querySelector('#layer img')?.src !== before", arg=picture,
+            timeout=WAIT,
+        )  # fmt: skip
 
 
 def test_a_number_outside_of_a_slider_is_its_end(server, browser, photo):
@@ -225,3 +251,26 @@ def test_only_this_machine_is_served(server):
         policy = answer.headers["Content-Security-Policy"]
     assert "default-src 'self'" in policy
     assert "http" not in policy
+
+
+def test_numbers_beyond_a_slider():
+    import gradio as gr
+
+    from spectralvision.demo.page import HIGHEST, limit
+
+    slider = gr.Slider(0.02, HIGHEST, HIGHEST)
+    limit(slider, HIGHEST)
+    assert [slider.preprocess(one) for one in (None, -1, 0.5, 9)] == [HIGHEST, 0.02, 0.5, HIGHEST]
+
+
+def test_nothing_is_left_of_the_answer_where_there_is_no_image(tmp_path):
+    from spectralvision.demo import page
+    from spectralvision.demo.explorer import Explorer
+
+    explorer = Explorer(["affnet_et.cifar10"])
+    text = tmp_path / "notes.jpg"
+    text.write_text("no image")
+    show, rest = page._show(explorer), (0, page.HIGHEST, None, 0)
+    assert show(explorer.names[0], None, *rest) == page.NOTHING
+    with pytest.warns(UserWarning, match="This file cannot be read as an image"):
+        assert show(explorer.names[0], str(text), *rest) == page.NOTHING

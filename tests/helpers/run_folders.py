@@ -15,10 +15,10 @@ RECORD = {
 }
 
 
-def make_run(folder, name, record=RECORD, classes=CLASSES):
+def make_run(folder, name, record=RECORD, classes=CLASSES, **arguments):
     """Return a run folder of an untrained model, by default with three classes."""
     torch.manual_seed(1)
-    model = sv.create_model(name, num_classes=len(classes))
+    model = sv.create_model(name, num_classes=len(classes), **arguments)
     torch.nn.init.normal_(model.get_classifier().weight)
     describe(model, classes, 32)
     folder.mkdir()

@@ -111,7 +111,7 @@ def plot_masks_of_images(
 def plot_adaptivity(layers: Mapping[str, FilterMasks]) -> "Figure":
     """Draw for each layer how much of the masks varies by image, and how much is set to 0.
 
-    The first part is left out for masks of one image.
+    With one image, only the second panel is drawn.
     """
     names, places = list(layers), np.arange(len(layers))
     parts = ["varying", "zeroed"] if len(next(iter(layers.values())).mask) > 1 else ["zeroed"]

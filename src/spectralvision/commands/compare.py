@@ -111,9 +111,10 @@ class Compare(Command[CompareOptions]):
             print_line(f"variant  {name}".ljust(30 * bool(known)) + f" {show(known)}".rstrip())
         count = settings["seeds"] * len(variants)
         seeds = pluralize(settings["seeds"], "seed")
-        duration = f"{settings['epochs']} epochs each"
         if settings["epochs"] == "auto":
-            whole = format_duration(60 * count * settings["budget"])
-            duration = f"at most {settings['budget']:g} min each, {whole} in all"
+            each, whole = (format_duration(60 * n * settings["budget"]) for n in (1, count))
+            duration = f"about {each} each (--budget), {whole} in all, plus the measurements"
+        else:
+            duration = f"{pluralize(settings['epochs'], 'epoch')} each"
         print(f"train    {pluralize(count, 'training')} ({seeds} of each variant), {duration}")
         print("nothing was trained or written (--dry-run)")

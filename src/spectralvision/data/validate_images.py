@@ -2,10 +2,10 @@
 
 Guarantee: before the first update every image file of train and val has been decoded to its last
 byte. A file that cannot be decoded, is truncated, empty or too large is excluded from its split and
-reported. This takes at most as long as reading the images of one epoch; for JPEG about a quarter of
-that. A file that breaks later ends the run with an error that names it. Damage that the decoder
-does not detect is not found. Files of test are read, to find those that are also in train or val,
-but not decoded. Streams and images in memory are not validated.
+reported. This takes at most as long as reading the images of one epoch, for JPEG about a quarter of
+that, plus reading the files of test once: they are not decoded, but compared with those of train
+and val. A file that breaks later ends the run with an error that names it. Damage that the decoder
+does not detect is not found. Streams and images in memory are not validated.
 """
 
 import hashlib
@@ -77,17 +77,13 @@ def validate_images(
 
         # 1. Decode every image
         readable: list[int] = []
-        with warnings.catch_warnings():  # here and not in the threads, as it applies to all of them
-            warnings.simplefilter("ignore")  # as in `open_image`
-            for index, (digest, problem) in enumerate(
-                _read_files(images, split, progress, decode=True)
-            ):
-                if problem is not None:
-                    unreadable.append(UnreadableImage(split, images.name(index), problem))
-                    continue
-                readable.append(index)
-                if digest is not None:
-                    digests[split].setdefault(digest, images.name(index))
+        for index, (digest, problem) in enumerate(_read_files(images, split, progress)):
+            if problem is not None:
+                unreadable.append(UnreadableImage(split, images.name(index), problem))
+                continue
+            readable.append(index)
+            if digest is not None:
+                digests[split].setdefault(digest, images.name(index))
 
         # 2. Exclude those that cannot be decoded
         _require_readable_images(data, split, images, readable, unreadable)
@@ -96,7 +92,8 @@ def validate_images(
 
     # 3. Find images that are in two splits
     test = splits.get("test")
-    if test is not None and not isinstance(test, Stream | SyntheticImages):
+    has_digests = bool(digests["train"] or digests["val"])
+    if test is not None and has_digests and not isinstance(test, Stream | SyntheticImages):
         for index, (digest, _) in enumerate(_read_files(test, "test", progress, decode=False)):
             if digest is not None:
                 digests["test"].setdefault(digest, test.name(index))
@@ -110,14 +107,16 @@ def validate_images(
 
 
 def _read_files(
-    images: Images, split: str, progress: Track | None, decode: bool
+    images: Images, split: str, progress: Track | None, decode: bool = True
 ) -> Iterator[tuple[bytes | None, str | None]]:
     """Yield (digest of the file, why it cannot be read or decoded) of each image in order."""
     numbers: Iterable[int] = range(len(images))
     if progress is not None:
         numbers = progress(numbers, f"Reading {split} images", len(images))
-    for _, result in zip(numbers, _read_in_threads(images, decode), strict=True):
-        yield result
+    with warnings.catch_warnings():  # here and not in the threads, as it applies to all of them
+        warnings.simplefilter("ignore")  # as in `open_image`
+        for _, result in zip(numbers, _read_in_threads(images, decode), strict=True):
+            yield result
 
 
 def _read_in_threads(images: Images, decode: bool) -> Iterator[tuple[bytes | None, str | None]]:

@@ -25,6 +25,7 @@ from spectralvision.data.transforms import denormalize
 from spectralvision.engine.model_io import data_config, label_titles
 from spectralvision.mixers import AdaptiveFrequencyFilter, ScatteringMixer
 from spectralvision.runs import UserError
+from spectralvision.tasks.analysis_subject import require_rgb
 from spectralvision.tasks.registry import task_of
 
 MAX_PIXELS = 50_000_000
@@ -66,7 +67,8 @@ class Explorer:
         names: Run folders, repositories, or names of models with weights.
 
     Raises:
-        UserError: One of the models does not exist or has no weights.
+        UserError: The first model does not exist, has no weights, or is not for RGB images; the
+            others are checked when they are first used.
     """
 
     def __init__(self, names: Sequence[str]) -> None:
@@ -134,12 +136,13 @@ class _Model:
     def __init__(self, name: str) -> None:
         self.task = task_of(name)
         self.model = self.task.load(name)
+        self.preprocessing = data_config(self.model)
+        require_rgb(self.preprocessing)
+        self.is_classifier = self.task.is_classifier
         self.options = self.task.predict_options()
-        if hasattr(self.options, "top_k"):
+        if self.is_classifier:
             self.options = replace(self.options, top_k=min(TOP, len(label_titles(self.model))))
         self.task.check_predict(self.model, self.options)
-        self.is_classifier = self.task.name == "classification"
-        self.preprocessing = data_config(self.model)
         self.transform = self.task.transform(None, self.model, train=False)
         self.predictor = self.task.predictor(self.model, self.options).eval()
         self.layers: dict[str, Any] = {
@@ -178,7 +181,9 @@ class _Model:
             return None
         name = layer if layer in self.layers else next(iter(self.layers))
         mixer = self.layers[name]
-        x = record_inputs(lambda: self.predictor(batch), {"": mixer})[""]
+        x = record_inputs(lambda: self.predictor(batch), {"": mixer}).get("")
+        if x is None:  # a layer that does not run
+            return None
         if isinstance(mixer, AdaptiveFrequencyFilter):
             return _render(plot_masks(filter_masks(mixer, x), title=name))
         return _render(plot_orientation(wavelet_bands(mixer, x), orientation, title=name))
@@ -208,9 +213,9 @@ def open_upload(path: str | Path) -> Image.Image:
 
 
 def keep_frequencies(pixels: Tensor, lowest: float, highest: float) -> Tensor:
-    """Return pixels (3, H, W) with the frequencies between two fractions of the Nyquist frequency.
+    """Keep the frequencies of pixels (3, H, W) between two fractions of the Nyquist frequency.
 
-    The mean of each channel is kept. What keeps all frequencies returns the pixels themselves.
+    The mean of each channel is kept. If no frequency is removed, the pixels are returned unchanged.
     """
     if lowest > 0:
         pixels = filter_images(pixels[None], lowest, "high")[0]

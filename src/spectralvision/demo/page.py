@@ -24,7 +24,6 @@ MAX_QUEUE = 40
 """Visitors that wait; more are told to come back."""
 HIGHEST = 1.5
 """Fraction of the Nyquist frequency beyond the corners of every spectrum."""
-FREQUENCY_INFO = "1 is the Nyquist frequency of the model's input: half a cycle per pixel"
 NOTHING = (None, "", None, None, None)
 """What the page shows without an image."""
 POLICY = (
@@ -41,8 +40,8 @@ it computes from the image. The three channels whose masks have the most energy 
 the middle. **Phase**: by how much a frequency is shifted. **Kernel**: the same mask in space; the
 filter convolves the feature map with it."""
 BAND_TEXT = """A scattering mixer splits the feature map into a lowpass and bands at six
-orientations by a dual-tree complex wavelet transform, and mixes the channels of each band with
-learned weights. One orientation is shown **before** and **after** this mixing: the mean amplitude
+orientations by a dual-tree complex wavelet transform, and blends the channels of each band with
+learned weights. One orientation is shown **before** and **after** blending: the mean amplitude
 over the channels, and amplitude and phase of the channel that has the most energy."""
 
 
@@ -63,7 +62,7 @@ def save_picture(image: Image.Image | None, name: str) -> str | None:
 
 
 def limit(slider: gr.Slider, start: float) -> None:
-    """Make a slider take the nearest number it has where another is typed, and `start` for none."""
+    """Set a number that is typed into a slider to the nearest in its range, and none to `start`."""
 
     def nearest(number: float | None) -> float:
         return start if number is None else min(max(number, slider.minimum), slider.maximum)
@@ -123,11 +122,12 @@ def build_page(explorer: Explorer, examples: Sequence[Path]) -> gr.Blocks:
                 text = gr.Markdown(elem_id="text")
                 highest = gr.Slider(
                     0.02, HIGHEST, HIGHEST, step=0.01, elem_id="highest",
-                    label="Keep frequencies up to", info=FREQUENCY_INFO,
+                    label="Keep frequencies up to",
+                    info="1 is the Nyquist frequency of the model's input: half a cycle per pixel",
                 )  # fmt: skip
                 lowest = gr.Slider(
                     0.0, 1.0, 0.0, step=0.01, elem_id="lowest",
-                    label="Remove frequencies below", info=FREQUENCY_INFO,
+                    label="Remove frequencies below",
                 )  # fmt: skip
                 limit(highest, HIGHEST)
                 limit(lowest, 0.0)
@@ -154,14 +154,18 @@ def build_page(explorer: Explorer, examples: Sequence[Path]) -> gr.Blocks:
         inputs = [model, image, lowest, highest, layer, orientation]
         outputs = [scores, text, seen, answer, inner]
         show = _show(explorer)
-        model.change(
-            _choose_model(explorer), model, [scores, answer, inside, layer], show_progress="hidden"
-        ).then(show, inputs, outputs)
-        layer.change(
+        chosen = model.change(
+            _choose_model(explorer), model,
+            [scores, answer, inside, layer, explanation, orientation], show_progress="hidden",
+        )  # fmt: skip
+        chosen.success(show, inputs, outputs)
+        chosen.failure(lambda: (*NOTHING, gr.update(visible=False)), None, [*outputs, inside])
+        layer.input(  # not `change`, which the choice of a model would trigger, too
             _choose_layer(explorer), [model, layer], [explanation, orientation],
             show_progress="hidden",
         )  # fmt: skip
-        for component in (image, layer, orientation, lowest, highest):
+        layer.input(show, inputs, outputs, trigger_mode="always_last")
+        for component in (image, orientation, lowest, highest):
             component.change(show, inputs, outputs, trigger_mode="always_last")
     page.queue(max_size=MAX_QUEUE, default_concurrency_limit=1, api_open=False)
     return page
@@ -185,11 +189,13 @@ def _choose_model(explorer: Explorer) -> Callable[[str], Any]:
             layers = explorer.layers(name)
         except UserError as error:
             raise gr.Error(_sentence(error), print_exception=False) from None
+        first = layers[0] if layers else None
         return (
             gr.update(visible=explorer.is_classifier(name)),
             gr.update(label=_answer_label(explorer, name)),
             gr.update(visible=bool(layers)),
-            gr.update(choices=layers, value=layers[0] if layers else None),
+            gr.update(choices=layers, value=first),
+            *_layer_updates(explorer, name, first),
         )
 
     return choose
@@ -199,10 +205,15 @@ def _choose_layer(explorer: Explorer) -> Callable[..., Any]:
     """Return what the page changes when another layer is chosen."""
 
     def choose(name: str, layer: str | None) -> Any:
-        text = _explain(explorer, name, layer)
-        return text, gr.update(visible=explorer.has_orientations(name, layer))
+        return _layer_updates(explorer, name, layer)
 
     return choose
+
+
+def _layer_updates(explorer: Explorer, name: str, layer: str | None) -> tuple[Any, Any]:
+    """Return the explanation of a layer, and whether it has orientations."""
+    has_orientations = explorer.has_orientations(name, layer)
+    return _explain(explorer, name, layer), gr.update(visible=has_orientations)
 
 
 def _show(explorer: Explorer) -> Callable[..., Any]:

@@ -81,7 +81,7 @@ SVT_BLENDING = Comparison(
 
 SVT_DEPTH = Comparison(
     name="svt-depth",
-    title="Number of stages of SVT that scatter, the others attend",
+    title="Scattering in the first 0 to 4 stages of SVT, attention in the others",
     host="svt_h_s",
     host_args=NARROW_SVT,
     variants={str(number): {"scattering_stages": number} for number in range(5)},

@@ -27,6 +27,9 @@ def analyze_filters(subject: Subject, layers: Sequence[str]) -> Chapter:
         text = "This network has no adaptive frequency filter."
         return Chapter("filters", "Adaptive frequency filters", text)
     recorded = record_inputs(subject.run, mixers)
+    if not recorded:
+        text = "The adaptive frequency filters of this network did not run."
+        return Chapter("filters", "Adaptive frequency filters", text)
     masks = {name: filter_masks(mixers[name], x) for name, x in recorded.items()}
     pictures = [subject.picture(index) for index in range(min(4, len(subject.images)))]
     several = len(subject.images) > 1
@@ -37,7 +40,8 @@ def analyze_filters(subject: Subject, layers: Sequence[str]) -> Chapter:
         else f"The softshrink's share of zeros. {ONE_IMAGE}"
     )
     picture = filter_plots.plot_adaptivity(masks)
-    found = [Picture("filters", "How adaptive the filters are", picture, caption)]
+    title = "How adaptive the filters are" if several else "What the softshrink sets to 0"
+    found = [Picture("filters", title, picture, caption)]
     for name in [one for one in layers if one in masks] or spread(list(masks), MAX_LAYERS):
         label = name.replace(".", "-")
         found += [
@@ -81,6 +85,9 @@ def analyze_bands(subject: Subject, layers: Sequence[str]) -> Chapter:
     if not mixers:
         return Chapter("bands", "Scattering", "This network has no scattering mixer.")
     recorded = record_inputs(subject.run, mixers)
+    if not recorded:
+        text = "The scattering mixers of this network did not run."
+        return Chapter("bands", "Scattering", text)
     bands = {name: wavelet_bands(mixers[name], x) for name, x in recorded.items()}
     found = [
         Picture(

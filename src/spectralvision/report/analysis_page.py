@@ -33,7 +33,7 @@ class Picture:
 class Chapter:
     """A part of the page: what it is about, tables as HTML, pictures, and the numbers as JSON.
 
-    Numbers that are not finite become None, as JSON has none of them.
+    Numbers that are not finite become None, since JSON has neither NaN nor infinity.
     """
 
     id: str

@@ -1,5 +1,6 @@
 """Load what `analyze` looks at: the network of a model of any task, and some images."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -119,13 +120,18 @@ def load_deployable(task: Task, model: nn.Module, size: tuple[int, int] | None) 
         found = task.deployable(model, size, "auto")
     except UserError:
         found = task.deployable(model, size, "features")
-    channels = found.preprocessing["input_size"][0]
+    require_rgb(found.preprocessing)
+    return found
+
+
+def require_rgb(preprocessing: Mapping[str, Any]) -> None:
+    """Raise `UserError` for a model of images of another number of channels than 3."""
+    channels = preprocessing["input_size"][0]
     if channels != 3:
         raise UserError(
             f"this model takes images of {channels} channels, but 3 are supported: choose a model "
             "for RGB images."
         )
-    return found
 
 
 def _read_data(

@@ -32,8 +32,10 @@ from spectralvision.sharing.model_card import CardKind
 from spectralvision.tasks.train_config import TrainConfig
 
 Sample = tuple[Any, Any]
+"""(input, target). In evaluation the input is a tensor (C, H, W), or a NamedTuple that has it as
+`pixels`."""
 Transform = Callable[[Any, Any], Sample]
-"""(PIL image, target) -> (tensor, target)."""
+"""(PIL image, target) -> sample."""
 Table = list[list[str]]
 """A head and rows, as text."""
 FileWriter = Callable[[Images, int, Any], None]
@@ -70,6 +72,8 @@ class Task(ABC):
     """In the registry, in run.json, and of the recipe with the task's own settings."""
     config: ClassVar[type[TrainConfig]]
     """Options of `train`."""
+    is_classifier: ClassVar[bool] = False
+    """Whether its answer is the probability of each class for the whole image."""
     monitor: ClassVar[Monitor]
     """The metric that chooses the best epoch."""
     evaluate_options: ClassVar[type] = NoOptions

@@ -10,6 +10,9 @@ from spectralvision.data.validate_images import validate_images
 from spectralvision.engine.progress import track
 from spectralvision.report.text import join_names, pluralize
 
+RECORDED_PAIRS = 20
+"""Images in two splits that run.json names, of each two."""
+
 
 def describe_left_out(data: Data) -> list[str]:
     """Return notes on what was left out when annotations and masks were opened."""
@@ -33,14 +36,19 @@ def check_images(data: Data, metric: str) -> tuple[Data, list[str]]:
     if unreadable:
         names = join_names([f"{one.image} ({one.reason})" for one in unreadable], width=None)
         notes.append(f"skip   {pluralize(len(unreadable), 'image')} that cannot be read: {names}")
+    found_twice = []
     for (first, second), found in groupby(duplicates, lambda one: one.splits):
-        pairs = [" = ".join(one.images) for one in found]
+        pairs = [one.images for one in found]
+        names = join_names([" = ".join(pair) for pair in pairs], width=None)
         notes.append(
             f"note   {pluralize(len(pairs), 'image')} of {second} also in {first}, which makes "
-            f"{second} {metric} too high: {join_names(pairs, width=None)}"
+            f"{second} {metric} too high: {names}"
+        )
+        found_twice.append(
+            {"splits": (first, second), "count": len(pairs), "images": pairs[:RECORDED_PAIRS]}
         )
     facts = {
         "skipped": [asdict(one) for one in unreadable],
-        "in_two_splits": [asdict(one) for one in duplicates],
+        "in_two_splits": found_twice,
     }
     return replace(data, facts=data.facts | facts), notes

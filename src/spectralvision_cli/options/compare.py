@@ -49,7 +49,7 @@ class CompareOptions(VerbOptions):
     """Side of the square input in pixels."""
     budget: float = option(4.0, "MINUTES")
     """Time of each training, which decides the number of epochs: as many as the slowest variant
-    makes in it."""
+    completes in it."""
     epochs: int | Literal["auto"] = option("auto", "N")
     """Number of epochs; auto: by --budget."""
     seeds: int = option(2, "N")

@@ -59,6 +59,7 @@ class ClassificationTask(Task):
     """Classify images into the classes of a data set."""
 
     name = "classification"
+    is_classifier = True
     config = ClassificationConfig
     evaluate_options = EvaluateOptions
     predict_options = PredictOptions
