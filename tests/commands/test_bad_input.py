@@ -389,7 +389,7 @@ def test_bad_images_among_good_are_left_out_counted_and_named(tmp_path, capsys):
         "blue/20.png = blue/twin.png\n" in err
     )
     data = json.loads((tmp_path / "run" / "run.json").read_text())["data"]
-    assert data["images"] == {"train": 12 + len(GOOD), "val": 7}
+    assert data["images"] == {"train": 12 + len(GOOD), "val": 7, "test": 4}
     found = {Path(one["image"]).name: one["reason"] for one in data["skipped"]}
     assert set(found) == {*BAD, "torn.png"}
     assert all(reason in found[name] and found[name] for name, (_, reason) in BAD.items())
