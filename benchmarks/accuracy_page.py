@@ -46,7 +46,7 @@ DISTILLED_ROWS = {
     "teacher": "EfficientNet-Lite2 (the teacher), fine-tuned",
     "scratch": "affnet_et, from scratch",
     "tiny_imagenet": "affnet_et, from affnet_et.tiny_imagenet",
-    "larger": "affnet_et, from the weights of the row above",
+    "larger": "affnet_et, trained on with larger images",
 }
 TOKEN_WAYS = {"labels": "labels alone", "tokens": "token labels of the teacher"}
 
@@ -239,15 +239,18 @@ def draw_teaching() -> None:
     _finish(panels[0], "narrow svt_h_s on Tiny ImageNet")
     if students:
         for number, (name, run) in enumerate(students.items()):
-            _plot(panels[1], run, f"C{number}", DISTILLED_ROWS[name])
+            before = len(students["tiny_imagenet"]["curve"]) if name == "larger" else 0
+            _plot(panels[1], run, f"C{number}", DISTILLED_ROWS[name], before)
         teacher = json.loads(DISTILLED.read_text())["teacher"]
         panels[1].axhline(teacher["val_top1"], color="gray", ls=":", label="the teacher")
         _finish(panels[1], "CIFAR-10 with a teacher")
     figure.savefig(TEACHING_PICTURE, dpi=110)
 
 
-def _plot(axes: Any, run: dict[str, Any], color: str, label: str | None) -> None:
-    points = [(point["epoch"], point["val_top1"]) for point in run["curve"]]
+def _plot(
+    axes: Any, run: dict[str, Any], color: str, label: str | None, epochs_before: int = 0
+) -> None:
+    points = [(epochs_before + point["epoch"], point["val_top1"]) for point in run["curve"]]
     axes.plot(*zip(*points, strict=True), color=color, label=label)
 
 
