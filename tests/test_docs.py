@@ -239,7 +239,7 @@ def test_links_lead_to_files():
             if target.startswith("http"):
                 continue
             file, _, anchor = target.partition("#")
-            found = (path.parent / file).resolve()
+            found = (path.parent / file).resolve() if file else path
             assert found.exists(), f"{document}: {target}"
             if anchor:
                 titles = re.findall(r"^#+ (.*)$", found.read_text(), re.M)
