@@ -65,7 +65,7 @@ def test_a_folder_that_is_not_empty_is_rejected(tmp_path):
 def test_a_missing_extra_names_its_install_command():
     require_extra("train", "json")
     with pytest.raises(
-        UserError, match=r'no_such_module_here.*pip install "spectralvision\[train\]"'
+        UserError, match=r'no_such_module_here.*pip install "\.\[train\]"` in your clone'
     ):
         require_extra("train", "json", "no_such_module_here")
 

@@ -20,7 +20,7 @@ class AnalyzeOptions(VerbOptions):
 
     examples: ClassVar[tuple[str, ...]] = (
         "spectralvision analyze --model runs/photos-affnet_et --data photos",
-        "spectralvision analyze --model affnet_et.tiny_imagenet --images photos --num-images 16",
+        "spectralvision analyze --model affnet_et.tiny_imagenet --images photos",
         "spectralvision analyze --model svt_h_s --random-weights --chapters costs bands",
     )
     groups: ClassVar[dict[str, tuple[str, ...]]] = {
