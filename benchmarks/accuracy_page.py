@@ -229,7 +229,8 @@ def draw_teaching() -> None:
     """Draw val top-1 after each epoch, with and without token labels, and on CIFAR-10."""
     from matplotlib.figure import Figure
 
-    students = json.loads(DISTILLED.read_text())["students"] if DISTILLED.is_file() else {}
+    distilled = json.loads(DISTILLED.read_text()) if DISTILLED.is_file() else {"students": {}}
+    students = distilled["students"]
     figure = Figure(figsize=(10 if students else 5.5, 4), layout="constrained")
     panels = figure.subplots(1, 1 + bool(students), squeeze=False)[0]
     results = json.loads(TOKEN_LABELS.read_text())
@@ -241,8 +242,8 @@ def draw_teaching() -> None:
         for number, (name, run) in enumerate(students.items()):
             before = len(students["tiny_imagenet"]["curve"]) if name == "larger" else 0
             _plot(panels[1], run, f"C{number}", DISTILLED_ROWS[name], before)
-        teacher = json.loads(DISTILLED.read_text())["teacher"]
-        panels[1].axhline(teacher["val_top1"], color="gray", ls=":", label="the teacher")
+        top1 = distilled["teacher"]["val_top1"]
+        panels[1].axhline(top1, color="gray", ls=":", label="the teacher")
         _finish(panels[1], "CIFAR-10 with a teacher")
     figure.savefig(TEACHING_PICTURE, dpi=110)
 

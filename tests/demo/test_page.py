@@ -116,7 +116,7 @@ def test_upload_answer_and_slider(server, browser, photo):
         )  # fmt: skip
 
 
-def test_an_example_and_another_model(server, browser, tmp_path):
+def test_an_example_and_another_model(server, browser):
     with open_page(browser, server) as page:
         page.locator("button.gallery-item, .gallery button").first.click()
         wait_for_answer(page)
@@ -149,18 +149,19 @@ def test_layers_of_equal_names(server, browser):
         wait_for_answer(page)
         layer = page.get_by_label("Layer").input_value()
         page.get_by_text("An adaptive frequency filter").wait_for(timeout=WAIT)
+        page.wait_for_selector("#layer img", timeout=WAIT)
 
-        choose(page, "Model", "scattering-run")
-        page.get_by_text("A scattering mixer").wait_for(timeout=WAIT)
-        page.locator("#orientation").wait_for(timeout=WAIT)
-        assert page.get_by_label("Layer").input_value() == layer
-
-        picture = page.get_attribute("#layer img", "src")
-        choose(page, "Layer", "stages.4")
-        page.wait_for_function(
-            "before => document.querySelector('#layer img')?.src !== before", arg=picture,
-            timeout=WAIT,
-        )  # fmt: skip
+        for name, option in (("Model", "scattering-run"), ("Layer", "stages.4")):
+            picture = page.evaluate("document.querySelector('#layer img').src")
+            choose(page, name, option)
+            page.wait_for_function(
+                "before => { const image = document.querySelector('#layer img');"
+                " return image && image.src !== before; }", arg=picture, timeout=WAIT,
+            )  # fmt: skip
+            if name == "Model":
+                page.get_by_text("A scattering mixer").wait_for(timeout=WAIT)
+                page.locator("#orientation").wait_for(timeout=WAIT)
+                assert page.get_by_label("Layer").input_value() == layer
 
 
 def test_a_number_outside_of_a_slider_is_its_end(server, browser, photo):
