@@ -292,6 +292,13 @@ def test_the_latencies_are_those_of_the_results():
     assert text == tables(json.loads(RESULTS.read_text())), "run `python benchmarks/deploy_page.py`"
 
 
+def test_the_comparisons_are_those_of_the_results():
+    from benchmarks.comparing_page import BEGIN, END, page_text
+
+    cure = "run `python benchmarks/comparing_page.py`"
+    assert between("docs/guides/comparing.md", BEGIN, END) == page_text(), cure
+
+
 def test_the_accuracies_in_the_text_are_those_of_the_results():
     rows = json.loads((ROOT / "benchmarks/results/accuracy.json").read_text())["rows"]
     top1 = {row["model"]: row["test_top1"] for row in rows}

@@ -10,10 +10,14 @@ if TYPE_CHECKING:
 
 Row = Mapping[str, Any]
 MAX_LABEL = 24
+LABEL_ROOM = 0.4
+"""Of the width of a plot, for the names to the right of its dots."""
+LABEL_OFFSETS = (0, -7, 7, -14, 14, -21, 21, -28, 28)
+"""Of a name above its dot, in points; the first at which it overlaps nothing is used."""
 
 
 def plot_accuracy(rows: Sequence[Row]) -> "Figure":
-    """Draw the mean accuracy of each variant as a bar, and each seed as a dot.
+    """Draw the accuracy of each variant: seeds as dots, and their mean as a line.
 
     Args:
         rows: As `tasks.comparing.summarize` returns them.
@@ -23,16 +27,14 @@ def plot_accuracy(rows: Sequence[Row]) -> "Figure":
     figure = new_figure(8, 0.36 * len(rows) + 1.3)
     axes = figure.subplots()
     for place, row in enumerate(rows):
-        axes.barh(place, row["top1"], color="C0", alpha=0.6, height=0.65)
         values = row["top1_of_seeds"]
-        axes.plot(values, [place] * len(values), "o", color="black", markersize=4)
+        axes.plot(values, [place] * len(values), "o", color="C0", markersize=5)
+        axes.plot(row["top1"], place, "|", color="black", markersize=13, markeredgewidth=2)
     axes.set_yticks(range(len(rows)), [_shorten(row["variant"]) for row in rows], fontsize="small")
     axes.invert_yaxis()
-    lowest = min(min(row["top1_of_seeds"]) for row in rows)
-    axes.set_xlim(left=max(0.0, lowest - 0.1))
     axes.xaxis.set_major_formatter(PercentFormatter(1))
     split = rows[0]["split"]
-    style_axes(axes, f"top-1 accuracy on {split}; dots: seeds", "")
+    style_axes(axes, f"top-1 accuracy on {split} (dots: seeds; lines: their mean)", "")
     return figure
 
 
@@ -48,18 +50,18 @@ def plot_costs(rows: Sequence[Row]) -> "Figure":
     }
     figure = new_figure(13, 4.4)
     panels = figure.subplots(1, 3, sharey=True)
+    points_of: list[dict[str, tuple[float, float]]] = []
     for axes, (label, value) in zip(panels, axes_of.items(), strict=True):
-        for row in rows:
-            x = value(row)
-            if x:
-                axes.plot(x, row["top1"], "o", color="C0")
-                axes.annotate(
-                    _shorten(row["variant"]), (x, row["top1"]), xytext=(3, 3),
-                    textcoords="offset points", fontsize="x-small",
-                )  # fmt: skip
-        axes.set_xscale("log")
-        style_axes(axes, label, "top-1 accuracy" if axes is panels[0] else "")
+        points = {row["variant"]: (x, row["top1"]) for row in rows if (x := value(row))}
+        points_of.append(points)
+        axes.plot([x for x, _ in points.values()], [y for _, y in points.values()], "o", color="C0")
+        left, right = axes.get_xlim()
+        axes.set_xlim(left, right + LABEL_ROOM * (right - left))
         axes.yaxis.set_major_formatter(PercentFormatter(1))
+        style_axes(axes, label, "top-1 accuracy" if axes is panels[0] else "")
+    figure.draw_without_rendering()  # the layout, on which it depends which names overlap
+    for axes, points in zip(panels, points_of, strict=True):
+        _label_dots(axes, points)
     return figure
 
 
@@ -90,6 +92,25 @@ def plot_growth(rows: Sequence[Row]) -> "Figure":
     style_axes(axes, "input size (pixels)", "milliseconds per image")
     axes.legend(frameon=False, fontsize="x-small", loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
+
+
+def _label_dots(axes: Any, points: Mapping[str, tuple[float, float]]) -> None:
+    """Write the names of dots beside them, above or below where names would overlap."""
+    from matplotlib.transforms import Bbox
+
+    places = [axes.transData.transform(point) for point in points.values()]
+    taken = [Bbox.from_bounds(x - 3, y - 3, 6, 6) for x, y in places]
+    for name, point in points.items():
+        text = axes.annotate(
+            _shorten(name), point, (5, 0), textcoords="offset points", fontsize="x-small",
+            verticalalignment="center", in_layout=False,
+        )  # fmt: skip
+        for offset in LABEL_OFFSETS:
+            text.set_position((5, offset))
+            box = text.get_window_extent()
+            if not any(box.overlaps(other) for other in taken):
+                break
+        taken.append(box)
 
 
 def _at(row: Row, size: str, key: str, factor: float) -> float | None:
