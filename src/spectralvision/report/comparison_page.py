@@ -77,7 +77,7 @@ def write_comparison(folder: Path, record: Mapping[str, Any]) -> list[str]:
             f"{sizes[0]} pixels.",
             [
                 Picture("accuracy", "Accuracy", plot_accuracy(rows),
-                        "Bars: mean over the seeds."),
+                        "A dot is a seed, and the line the mean."),
                 Picture("costs", "Accuracy against cost", plot_costs(rows),
                         "Better is up, and left, but right for the speed."),
                 Picture("growth", "Time against input size", plot_growth(rows),

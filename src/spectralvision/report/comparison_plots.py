@@ -34,7 +34,7 @@ def plot_accuracy(rows: Sequence[Row]) -> "Figure":
     axes.invert_yaxis()
     axes.xaxis.set_major_formatter(PercentFormatter(1))
     split = rows[0]["split"]
-    style_axes(axes, f"top-1 accuracy on {split} (dots: seeds; lines: their mean)", "")
+    style_axes(axes, f"top-1 accuracy on {split}", "")
     return figure
 
 
